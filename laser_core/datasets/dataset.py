@@ -1,0 +1,357 @@
+"""`CTRDataset`: a click-through-rate data set as flat arrays, where a sample is a place in a user's timeline.
+
+All ratings ("events") of all users lie in one array, user after user, each user's in time order. A sample names one event: its
+item is the target, its label is what to predict, and everything the same user rated before it is the history. So a history is a
+slice of the event array and never a stored copy, and it cannot contain the sample's own rating or anything later.
+
+Codes start at 1; code 0 is padding everywhere (no user, no item, no rating, no category).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from laser_core.errors import DataError, UserError, unknown
+
+ALL = "all"
+FORMAT = 1  # of the cache folder: raise it when the arrays change their meaning
+
+
+@dataclass(frozen=True)
+class Field:
+    """One property of users or items, such as gender or genres.
+
+    Attributes:
+        name: The field's name, as people say it ("occupation").
+        owner: Whose property it is.
+        vocabulary: The words; code c stands for `vocabulary[c - 1]`.
+        codes: One code an owner, `(owners + 1,)`, row 0 being padding; for a multi-valued field all values one after another.
+        offsets: Only for a multi-valued field, `(owners + 2,)`: owner u has `codes[offsets[u]:offsets[u + 1]]`.
+    """
+
+    name: str
+    owner: Literal["user", "item"]
+    vocabulary: np.ndarray
+    codes: np.ndarray
+    offsets: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """How many codes there are, padding included."""
+        return len(self.vocabulary) + 1
+
+    def values(self, owner: int) -> list[str]:
+        """The words of one user or item (an empty list for padding)."""
+        if self.offsets is None:
+            codes = self.codes[owner : owner + 1]
+        else:
+            codes = self.codes[self.offsets[owner] : self.offsets[owner + 1]]
+        return [str(self.vocabulary[code - 1]) for code in codes if code > 0]
+
+    def text(self, owner: int) -> str:
+        """The words of one user or item, comma-separated."""
+        return ", ".join(self.values(owner))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as padded arrays; the history is in time order, real events first, padding (0) after them."""
+
+    user: np.ndarray
+    """(batch,) user codes"""
+    item: np.ndarray
+    """(batch,) target item codes"""
+    label: np.ndarray
+    """(batch,) 0 or 1"""
+    history_item: np.ndarray
+    """(batch, history) item codes"""
+    history_rating: np.ndarray
+    """(batch, history) rating codes: code r stands for `rating_values[r]`"""
+    history_length: np.ndarray
+    """(batch,) how many places of the history are real"""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a data set is, in words: everything about it that is not an array."""
+
+    name: str
+    title: str
+    item_noun: str
+    """what an item is called in a prompt: "movie", "book" """
+    user_field: str
+    item_field: str
+    title_field: str
+    group_field: str
+    """the field that makes two items alike for the reference models and for hard search: genres, author"""
+    profile_fields: tuple[str, ...]
+    """user fields that a prompt may show"""
+    input_fields: tuple[str, ...]
+    """fields that conventional models read, in order (user and item ids included)"""
+    history_length: int
+    """K: how many of the last events a model sees unless told otherwise"""
+    label_rule: str
+    licence: str
+    citation: str
+    redistributable: bool
+    traps: tuple[str, ...] = ()
+    facts: Mapping[str, float | int | str] = field(default_factory=dict)
+    """counts known only while reading the raw files"""
+
+
+@dataclass(frozen=True)
+class CTRDataset:
+    """A data set ready for any `Recommender`. Arrays may be memory-mapped: treat them as read only.
+
+    Attributes:
+        about: The data set in words.
+        fields: All fields by name; one is the user id, one the item id.
+        user_offsets: `(users + 2,)`; user u has the events `user_offsets[u]:user_offsets[u + 1]`.
+        event_user, event_item, event_rating, event_label: `(events,)` codes; label 0 or 1.
+        event_time: `(events,)` seconds since 1970, or empty where the source has no time.
+        rating_values: `(ratings + 1,)` what a rating code stands for; index 0 is not a number.
+        sample_event: `(samples,)` the event each sample asks about.
+        train, valid, test: sample numbers of each split, ascending.
+        version: hash of every array and word above: two data sets with equal versions are equal.
+    """
+
+    about: About
+    fields: Mapping[str, Field]
+    user_offsets: np.ndarray
+    event_user: np.ndarray
+    event_item: np.ndarray
+    event_rating: np.ndarray
+    event_label: np.ndarray
+    event_time: np.ndarray
+    rating_values: np.ndarray
+    sample_event: np.ndarray
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    version: str = ""
+
+    # ---- sizes and words -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.about.name
+
+    @property
+    def users(self) -> int:
+        """How many users; codes run from 1 to this."""
+        return len(self.user_offsets) - 2
+
+    @property
+    def items(self) -> int:
+        """How many items; codes run from 1 to this."""
+        return len(self.fields[self.about.item_field].codes) - 1
+
+    @property
+    def events(self) -> int:
+        return len(self.event_item)
+
+    @property
+    def samples(self) -> int:
+        return len(self.sample_event)
+
+    @cached_property
+    def item_popularity(self) -> np.ndarray:
+        """(items + 1,) how often each item was rated in events that no validation or test sample asks about."""
+        held_out = self.sample_event[np.concatenate([self.valid, self.test])]
+        counts = np.bincount(self.event_item, minlength=self.items + 1)
+        return counts - np.bincount(self.event_item[held_out], minlength=self.items + 1)
+
+    def title(self, item: int) -> str:
+        """The title of an item as a prompt shows it."""
+        return self.fields[self.about.title_field].text(int(item))
+
+    # ---- samples ---------------------------------------------------------------------------------------------------------
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) the labels of samples, 0 or 1."""
+        return self.event_label[self.sample_event[rows]]
+
+    def sample_user(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) the user codes of samples."""
+        return self.event_user[self.sample_event[rows]]
+
+    def sample_item(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) the target items of samples."""
+        return self.event_item[self.sample_event[rows]]
+
+    def history_start(self, rows: np.ndarray, length: int | None = None) -> np.ndarray:
+        """(rows,) the first event of each sample's history window; the window ends before `sample_event[rows]`.
+
+        Args:
+            length: Keep at most so many of the last events; None keeps `about.history_length`, 0 or less the whole history.
+        """
+        length = self.about.history_length if length is None else length
+        target = self.sample_event[rows]
+        first = self.user_offsets[self.event_user[target]]
+        return first if length <= 0 else np.maximum(first, target - length)
+
+    def history_events(self, row: int, length: int | None = None) -> np.ndarray:
+        """The event numbers of one sample's history, in time order."""
+        rows = np.asarray([row])
+        return np.arange(self.history_start(rows, length)[0], self.sample_event[rows][0])
+
+    def batch(self, rows: np.ndarray, length: int | None = None) -> Batch:
+        """Gather samples into padded arrays.
+
+        Args:
+            rows: `(batch,)` sample numbers, in any order, repeats allowed.
+            length: K, the width of the history; None takes `about.history_length`.
+        """
+        length = self.about.history_length if length is None else length
+        target = self.sample_event[rows]
+        start = self.history_start(rows, length)
+        place = start[:, None] + np.arange(length)[None, :]  # (batch, history)
+        real = place < target[:, None]
+        place = np.where(real, place, 0)
+        return Batch(
+            user=self.event_user[target],
+            item=self.event_item[target],
+            label=self.event_label[target],
+            history_item=np.where(real, self.event_item[place], 0),
+            history_rating=np.where(real, self.event_rating[place], 0),
+            history_length=target - start,
+        )
+
+    # ---- shots: which labels a model may be fitted on --------------------------------------------------------------------
+
+    def _order(self, rows: np.ndarray, *purpose: object) -> np.ndarray:
+        """`rows` in a random order fixed by (data set, purpose): prefixes of it are nested samples."""
+        digest = hashlib.sha256("/".join(map(str, (self.name, *purpose))).encode()).digest()
+        generator = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+        return generator.permutation(rows)
+
+    def shots(self, n: int | str, seed: int) -> np.ndarray:
+        """The N training samples of a seed, ascending. Uniform and nested: the N = 64 set lies inside the N = 256 set.
+
+        Raises:
+            UserError: N is not a positive whole number or "all", or exceeds the training samples.
+        """
+        if n == ALL:
+            return np.asarray(self.train)
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise UserError(f"shots must be a positive whole number or 'all', not {n!r}")
+        if n > len(self.train):
+            raise UserError(f"{n:,} shots asked for, but {self.name} has {len(self.train):,} training samples: use at most that, or 'all'")
+        return np.sort(self._order(self.train, "shots", seed)[:n])
+
+    def validation_rows(self, n: int | str, seed: int) -> np.ndarray:
+        """The validation samples that go with N shots: min(max(N, 256), 20,000) of the validation split, nested, ascending."""
+        count = len(self.train) if n == ALL else int(n)
+        count = min(max(count, 256), 20_000, len(self.valid))
+        return np.sort(self._order(self.valid, "valid", seed)[:count])
+
+    def test_rows(self, limit: int | str = ALL) -> np.ndarray:
+        """The test samples, or a fixed nested subset of them for systems too slow for all; ascending."""
+        if limit == ALL or limit >= len(self.test):
+            return np.asarray(self.test)
+        return np.sort(self._order(self.test, "test")[: int(limit)])
+
+    # ---- keeping -----------------------------------------------------------------------------------------------------------
+
+    _ARRAYS = (
+        "user_offsets event_user event_item event_rating event_label event_time rating_values sample_event train valid test".split()
+    )
+
+    def stamped(self) -> CTRDataset:
+        """The same data set with `version` computed."""
+        digest = hashlib.sha256()
+        for name in self._ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for name in sorted(self.fields):
+            entry = self.fields[name]
+            digest.update(name.encode() + "\0".join(map(str, entry.vocabulary)).encode("utf-8", "surrogatepass"))
+            digest.update(np.ascontiguousarray(entry.codes).tobytes())
+        digest.update(f"{self.name}/{self.about.history_length}/{self.about.label_rule}".encode())
+        return CTRDataset(**{**self.__dict__, "version": digest.hexdigest()[:16]})
+
+    def save(self, folder: Path) -> None:
+        """Write the data set as a folder of .npy arrays and one JSON, atomically (an existing folder is replaced)."""
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in self._ARRAYS:
+            np.save(partial / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        listing = {}
+        for number, entry in enumerate(self.fields.values()):
+            np.save(partial / f"field{number}_codes.npy", entry.codes, allow_pickle=False)
+            if entry.offsets is not None:
+                np.save(partial / f"field{number}_offsets.npy", entry.offsets, allow_pickle=False)
+            words = json.dumps([str(word) for word in entry.vocabulary], ensure_ascii=False)
+            (partial / f"field{number}_vocabulary.json").write_text(words, encoding="utf-8")
+            listing[entry.name] = {"number": number, "owner": entry.owner, "multi": entry.offsets is not None}
+        meta = {"format": FORMAT, "version": self.version, "about": self.about.__dict__, "fields": listing}
+        (partial / "dataset.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> CTRDataset:
+        """Open a folder written by `save`, memory-mapping its arrays.
+
+        Raises:
+            DataError: The folder is incomplete, damaged or of another format.
+        """
+        try:
+            meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+            if meta["format"] != FORMAT:
+                raise DataError(f"{folder} has cache format {meta['format']}, this kit reads {FORMAT}: delete the folder")
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in cls._ARRAYS}
+            fields = {}
+            for name, entry in meta["fields"].items():
+                stem = f"field{entry['number']}"
+                offsets = np.load(folder / f"{stem}_offsets.npy", mmap_mode="r", allow_pickle=False) if entry["multi"] else None
+                fields[name] = Field(
+                    name=name,
+                    owner=entry["owner"],
+                    vocabulary=np.array(json.loads((folder / f"{stem}_vocabulary.json").read_text(encoding="utf-8")), dtype=object),
+                    codes=np.load(folder / f"{stem}_codes.npy", mmap_mode="r", allow_pickle=False),
+                    offsets=offsets,
+                )
+            about = {key: tuple(value) if isinstance(value, list) else value for key, value in meta["about"].items()}
+            return cls(about=About(**about), fields=fields, version=meta["version"], **arrays)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"the parsed data set in {folder} is damaged ({error}): delete the folder, it will be made again") from None
+
+    def field(self, name: str) -> Field:
+        """A field by name.
+
+        Raises:
+            UserError: There is no such field.
+        """
+        if name not in self.fields:
+            raise unknown(f"field of {self.name}", name, self.fields)
+        return self.fields[name]
+
+
+def encode(values: list[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number words in order of first appearance: (vocabulary, codes from 1)."""
+    import pandas as pd
+
+    codes, words = pd.factorize(np.asarray(values, dtype=object))
+    return np.asarray(words, dtype=object), (codes + 1).astype(np.int32)
+
+
+def with_padding(codes: np.ndarray) -> np.ndarray:
+    """Put the padding row 0 in front of per-owner codes."""
+    return np.concatenate([np.zeros(1, dtype=codes.dtype), codes])
+
+
+def multi_valued(lists: list[list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(vocabulary, codes, offsets) of a field with any number of values an owner; owner 0 is padding."""
+    lengths = np.array([0, 0, *map(len, lists)], dtype=np.int64)
+    vocabulary, codes = encode([value for values in lists for value in values])
+    return vocabulary, codes, np.cumsum(lengths)

@@ -1,0 +1,134 @@
+"""`Recommender`: the one interface of every system, from a logistic regression to a tuned language model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import UserError, unknown
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress("epoch 2, valid log loss .571", done, total)` while something long is under way."""
+
+
+def no_progress(message: str, done: int, total: int) -> None:
+    """The silent `Progress`."""
+
+
+class Recommender(ABC):
+    """Fits on labelled samples and predicts the probability of a positive label.
+
+    The constructor stores `options`; `fit` learns and returns self; learned state ends in `_`.
+    """
+
+    Options: ClassVar[type]
+    """A frozen dataclass of this system's settings, each with a default; checks values in `__post_init__`."""
+
+    def __init__(self, options: Any = None, **changes: Any) -> None:
+        self.options = make_options(type(self).Options, changes) if options is None else dataclasses.replace(options, **changes)
+        self.labels_seen_: int = 0
+        """how many distinct ratings had their label in the fitting loss"""
+        self.curve_: list[dict[str, float]] = []
+        """one entry an epoch (or check): training loss, validation log loss, ..."""
+        self.cost_: dict[str, float] = {}
+        """what `fit` and `predict` know of their own cost beyond seconds and memory, such as tokens"""
+
+    @abstractmethod
+    def fit(
+        self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress
+    ) -> Self:
+        """Learn from the labels of `rows`; choose and stop by `valid_rows`; read no other label than those and the histories'.
+
+        Raises:
+            UserError: The labels of `rows` are all the same.
+        """
+
+    @abstractmethod
+    def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
+        """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` never change a value."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write options and learned state (JSON, .npz, safetensors; never pickle)."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+
+    def describe(self) -> dict[str, Any]:
+        """Options, number of learned parameters, labels seen and cost so far, ready for JSON."""
+        return {
+            "options": dataclasses.asdict(self.options),
+            "parameters": self.parameter_count(),
+            "labels_seen": self.labels_seen_,
+            "cost": self.cost_,
+        }
+
+    def parameter_count(self) -> int:
+        """How many numbers `fit` learned (0 before)."""
+        return 0
+
+
+def make_options(kind: type, changes: dict[str, Any]) -> Any:
+    """Build an Options dataclass from plain values (JSON, TOML, command line text).
+
+    Raises:
+        UserError: An unknown name, or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [entry.name for entry in dataclasses.fields(kind)]
+    values = {}
+    for name, value in changes.items():
+        if name not in names:
+            raise unknown("option", name, names)
+        values[name] = _as_type(name, value, hints[name])
+    return kind(**values)
+
+
+def _as_type(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the option's type; text is read as a command line would give it."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if typing.get_origin(hint) is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise unknown(f"value of option '{name}'", str(value), map(str, typing.get_args(hint)))
+        return value
+    for kind in kinds:
+        origin = typing.get_origin(kind) or kind
+        if origin is tuple and isinstance(value, (list, tuple)):
+            return tuple(value)
+        if origin is tuple and isinstance(value, str):
+            return tuple(json.loads(f"[{value}]"))
+        if origin is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if origin in (int, float) and isinstance(value, str):
+            try:
+                return origin(value)
+            except ValueError:
+                continue
+        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if origin in (int, str, bool, type(None)) and isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
+            return value
+    raise UserError(f"option '{name}' must be {getattr(hint, '__name__', hint)}, not {value!r}")
+
+
+def check_both_classes(dataset: CTRDataset, rows: np.ndarray) -> None:
+    """A model cannot be fitted on labels that are all the same.
+
+    Raises:
+        UserError: They are.
+    """
+    labels = dataset.labels(rows)
+    if len(labels) == 0 or labels.min() == labels.max():
+        seen = "none" if len(labels) == 0 else f"all {int(labels[0])}"
+        raise UserError(f"the {len(labels):,} shots of {dataset.name} hold one class only (labels: {seen}): take more shots or another seed")

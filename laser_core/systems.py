@@ -1,0 +1,86 @@
+"""Every system by name: what it is, which row of the paper it stands for, and where its code is. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+from laser_core.errors import FaultError, unknown
+from laser_core.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class System:
+    """One entry of the registry."""
+
+    name: str
+    label: str
+    """as figures and tables call it"""
+    family: str
+    """reference, crm, plm, llm or llm+crm"""
+    where: str
+    """module:class"""
+    revision: int = 1
+    """raised when the same settings begin to give other predictions: results of different revisions are never mixed"""
+    paper_row: str | None = None
+    """the row of the paper's Table 1 it stands for"""
+    needs: tuple[str, ...] = ()
+    """packages beyond numpy, pandas and scikit-learn"""
+    preset: dict[str, Any] = field(default_factory=dict)
+    """options that make this entry differ from its class's defaults"""
+
+
+_SYSTEMS = [
+    System("history-lr", "History-LR", "reference", "laser_core.crm.reference:HistoryLR"),
+    System("stats-lr", "Stats-LR", "reference", "laser_core.crm.reference:StatsLR"),
+    System("lightgbm", "LightGBM", "reference", "laser_core.crm.reference:LightGBM", needs=("lightgbm",)),
+    System("deepfm", "DeepFM", "crm", "laser_core.crm.deepfm:DeepFM", paper_row="DeepFM", needs=("torch",)),
+    System("din", "DIN", "crm", "laser_core.crm.din:DIN", paper_row="DIN", needs=("torch",)),
+    System("laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only", needs=("torch", "transformers", "peft")),
+    System(
+        "laser-llm-many", "Laser, LLM only (many targets)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        needs=("torch", "transformers", "peft"), preset={"prompt": "many"},
+    ),
+]  # fmt: skip
+SYSTEMS: dict[str, System] = {system.name: system for system in _SYSTEMS}
+
+
+def get(name: str) -> System:
+    """The entry of a system.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    if name not in SYSTEMS:
+        raise unknown("system", name, SYSTEMS)
+    return SYSTEMS[name]
+
+
+def missing_packages(system: System) -> list[str]:
+    """The packages a system needs that are not installed."""
+    return [package for package in system.needs if importlib.util.find_spec(package) is None]
+
+
+def recommender_class(name: str) -> type[Recommender]:
+    """The class behind a system, imported now.
+
+    Raises:
+        FaultError: A package it needs is not installed.
+    """
+    system = get(name)
+    missing = missing_packages(system)
+    if missing:
+        raise FaultError(f"system '{name}' needs {', '.join(missing)}: pip install -e '.[all]' -c constraints.txt")
+    module, _, attribute = system.where.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def create(name: str, **options: Any) -> Recommender:
+    """A new, unfitted system with the given options.
+
+    Raises:
+        UserError: Unknown system or option, or an impossible value.
+    """
+    return recommender_class(name)(**{**get(name).preset, **options})

@@ -7,7 +7,6 @@ import json
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,13 +14,7 @@ import numpy as np
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
-
-Progress = Callable[[str, int, int], None]
-"""Called as `progress("epoch 2, valid log loss .571", done, total)` while something long is under way."""
-
-
-def no_progress(message: str, done: int, total: int) -> None:
-    """The silent `Progress`."""
+from laser_core.progress import Progress, no_progress
 
 
 class Recommender(ABC):

@@ -9,11 +9,12 @@ Codes start at 1; code 0 is padding everywhere (no user, no item, no rating, no 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -51,11 +52,8 @@ class Field:
 
     def values(self, owner: int) -> list[str]:
         """The words of one user or item (an empty list for padding)."""
-        if self.offsets is None:
-            codes = self.codes[owner : owner + 1]
-        else:
-            codes = self.codes[self.offsets[owner] : self.offsets[owner + 1]]
-        return [str(self.vocabulary[code - 1]) for code in codes if code > 0]
+        first, end = (owner, owner + 1) if self.offsets is None else self.offsets[owner : owner + 2]
+        return [str(self.vocabulary[code - 1]) for code in self.codes[first:end] if code > 0]
 
     def text(self, owner: int) -> str:
         """The words of one user or item, comma-separated."""
@@ -143,6 +141,7 @@ class CTRDataset:
 
     @property
     def name(self) -> str:
+        """The name it is loaded and stored under."""
         return self.about.name
 
     @property
@@ -157,10 +156,12 @@ class CTRDataset:
 
     @property
     def events(self) -> int:
+        """How many ratings there are, history-only ones included."""
         return len(self.event_item)
 
     @property
     def samples(self) -> int:
+        """How many ratings are samples, over all splits."""
         return len(self.sample_event)
 
     @cached_property
@@ -263,26 +264,52 @@ class CTRDataset:
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 
     _ARRAYS = (
-        "user_offsets event_user event_item event_rating event_label event_time rating_values sample_event train valid test".split()
+        *("user_offsets", "event_user", "event_item", "event_rating", "event_label", "event_time"),
+        *("rating_values", "sample_event", "train", "valid", "test"),
+    )
+    _ROLES = (
+        *("name", "item_noun", "user_field", "item_field", "title_field", "group_field"),
+        *("profile_fields", "input_fields", "history_length", "label_rule"),
     )
 
     def stamped(self) -> CTRDataset:
         """The same data set with `version` computed."""
+        return replace(self, version=self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        """Hash of everything that a prediction can depend on: all arrays and the names of roles, not the licence or the traps."""
         digest = hashlib.sha256()
+
+        def add(array: np.ndarray) -> None:
+            digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).data)
+
         for name in self._ARRAYS:
-            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
-        for name in sorted(self.fields):
-            entry = self.fields[name]
-            digest.update(name.encode() + "\0".join(map(str, entry.vocabulary)).encode("utf-8", "surrogatepass"))
-            digest.update(np.ascontiguousarray(entry.codes).tobytes())
-        digest.update(f"{self.name}/{self.about.history_length}/{self.about.label_rule}".encode())
-        return CTRDataset(**{**self.__dict__, "version": digest.hexdigest()[:16]})
+            add(getattr(self, name))
+        for name, entry in self.fields.items():
+            digest.update(json.dumps([name, entry.owner, *map(str, entry.vocabulary)]).encode())
+            add(entry.codes)
+            if entry.offsets is not None:
+                add(entry.offsets)
+        digest.update(json.dumps([getattr(self.about, name) for name in self._ROLES]).encode())
+        return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
-        """Write the data set as a folder of .npy arrays and one JSON, atomically (an existing folder is replaced)."""
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        """Write the data set as a folder of .npy arrays and one JSON.
+
+        The folder appears at once and complete. An existing one is replaced, but for one with the same version: another process may
+        have it open.
+        """
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent, ignore_cleanup_errors=True) as scratch:
+            partial = Path(scratch) / "new"
+            partial.mkdir()
+            self._write(partial)
+            while not _rename(partial, folder):
+                if _version(folder) == self.version:
+                    return
+                _rename(folder, Path(scratch) / "old")
+
+    def _write(self, partial: Path) -> None:
         for name in self._ARRAYS:
             np.save(partial / f"{name}.npy", getattr(self, name), allow_pickle=False)
         listing = {}
@@ -295,12 +322,10 @@ class CTRDataset:
             listing[entry.name] = {"number": number, "owner": entry.owner, "multi": entry.offsets is not None}
         meta = {"format": FORMAT, "version": self.version, "about": self.about.__dict__, "fields": listing}
         (partial / "dataset.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
 
     @classmethod
     def load(cls, folder: Path) -> CTRDataset:
-        """Open a folder written by `save`, memory-mapping its arrays.
+        """Open a folder written by `save`, memory-mapping its arrays, and check it against its version.
 
         Raises:
             DataError: The folder is incomplete, damaged or of another format.
@@ -309,22 +334,26 @@ class CTRDataset:
             meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
             if meta["format"] != FORMAT:
                 raise DataError(f"{folder} has cache format {meta['format']}, this kit reads {FORMAT}: delete the folder")
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in cls._ARRAYS}
+            arrays = {name: _open(folder / f"{name}.npy") for name in cls._ARRAYS}
             fields = {}
             for name, entry in meta["fields"].items():
                 stem = f"field{entry['number']}"
-                offsets = np.load(folder / f"{stem}_offsets.npy", mmap_mode="r", allow_pickle=False) if entry["multi"] else None
                 fields[name] = Field(
                     name=name,
                     owner=entry["owner"],
                     vocabulary=np.array(json.loads((folder / f"{stem}_vocabulary.json").read_text(encoding="utf-8")), dtype=object),
-                    codes=np.load(folder / f"{stem}_codes.npy", mmap_mode="r", allow_pickle=False),
-                    offsets=offsets,
+                    codes=_open(folder / f"{stem}_codes.npy"),
+                    offsets=_open(folder / f"{stem}_offsets.npy") if entry["multi"] else None,
                 )
             about = {key: tuple(value) if isinstance(value, list) else value for key, value in meta["about"].items()}
-            return cls(about=About(**about), fields=fields, version=meta["version"], **arrays)
+            dataset = cls(about=About(**about), fields=fields, version=meta["version"], **arrays)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"the parsed data set in {folder} is damaged ({error}): delete the folder, it will be made again") from None
+        if dataset._fingerprint() != dataset.version:
+            raise DataError(
+                f"the parsed data set in {folder} is damaged (its content has changed): delete the folder, it will be made again"
+            )
+        return dataset
 
     def field(self, name: str) -> Field:
         """A field by name.
@@ -335,6 +364,29 @@ class CTRDataset:
         if name not in self.fields:
             raise unknown(f"field of {self.name}", name, self.fields)
         return self.fields[name]
+
+
+def _open(path: Path) -> np.ndarray:
+    """A memory-mapped array, as a plain ndarray: `np.memmap` makes every small access slower."""
+    return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+
+
+def _rename(folder: Path, to: Path) -> bool:
+    """Move a folder unless the new place is taken or another process was quicker."""
+    try:
+        folder.rename(to)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
+def _version(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def encode(values: list[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from laser_core.datasets.build import assemble, split_by_time, split_last_of_each_user
 from laser_core.datasets.dataset import About, CTRDataset
-from laser_core.errors import DataError
+from laser_core.datasets.sources import MOVIELENS_1M, MOVIELENS_SMALL, Reader
 
 _CITATION = "F. M. Harper and J. A. Konstan (2015), The MovieLens Datasets: History and Context, ACM TiiS 5(4), doi 10.1145/2827872"
 _HISTORY_ONLY = 5  # a user's first ratings serve as history, never as samples
 
 _AGES = {1: "under 18", 18: "18-24", 25: "25-34", 35: "35-44", 45: "45-49", 50: "50-55", 56: "56 or older"}
 _OCCUPATIONS = (
-    "other or not specified|academic or educator|artist|clerical or admin|college or grad student|customer service|doctor or health care|"
-    "executive or managerial|farmer|homemaker|K-12 student|lawyer|programmer|retired|sales or marketing|scientist|self-employed|"
-    "technician or engineer|tradesman or craftsman|unemployed|writer"
-).split("|")
+    "other or not specified", "academic or educator", "artist", "clerical or admin", "college or grad student",
+    "customer service", "doctor or health care", "executive or managerial", "farmer", "homemaker", "K-12 student", "lawyer",
+    "programmer", "retired", "sales or marketing", "scientist", "self-employed", "technician or engineer",
+    "tradesman or craftsman", "unemployed", "writer",
+)  # fmt: skip
 
 ABOUT_1M = About(
     name="ml-1m",
@@ -68,21 +71,16 @@ ABOUT_SMALL = About(
 )
 
 
-def read_1m(folder: Path) -> CTRDataset:
+def read_1m(files: Mapping[str, bytes]) -> CTRDataset:
     """MovieLens-1M from `ratings.dat`, `users.dat` and `movies.dat`.
 
     Positive: rating >= 4. Samples: every rating but a user's first five, in global time order, split 80 / 10 / 10.
     """
-    ratings = _dat(folder / "ratings.dat", ["user", "item", "rating", "time"], "ascii")
-    users = _dat(folder / "users.dat", ["user", "gender", "age", "occupation", "zip"], "ascii").set_index("user")
-    movies = _dat(folder / "movies.dat", ["item", "title", "genres"], "latin-1").set_index("item")
-    for column in ("rating", "time"):
-        ratings[column] = _numbers(ratings[column], f"{folder / 'ratings.dat'}, column {column}")
-    ratings = ratings.assign(user_number=ratings["user"].astype(int), item_number=ratings["item"].astype(int))
-    ratings = ratings.sort_values(["time", "user_number", "item_number"], kind="stable", ignore_index=True)
-    ratings["label"] = ratings["rating"] >= 4
+    ratings = _in_time_order(_dat(files["ratings.dat"], ["user", "item", "rating", "time"]))
+    users = _dat(files["users.dat"], ["user", "gender", "age", "occupation", "zip"]).set_index("user")
+    movies = _dat(files["movies.dat"], ["item", "title", "genres"]).set_index("item")
 
-    movies = movies.loc[movies.index.isin(set(ratings["item"]))]
+    movies = movies.loc[movies.index.isin(ratings["item"])]  # 177 movies have no rating
     genres = [text.split("|") for text in movies["genres"]]
     items = pd.DataFrame(
         {
@@ -94,8 +92,8 @@ def read_1m(folder: Path) -> CTRDataset:
     users = pd.DataFrame(
         {
             "gender": users["gender"].map({"F": "female", "M": "male"}),
-            "age": users["age"].astype(int).map(_AGES),
-            "occupation": [_OCCUPATIONS[int(code)] for code in users["occupation"]],
+            "age": users["age"].map(_AGES),
+            "occupation": [_OCCUPATIONS[code] for code in users["occupation"]],
             "zip": users["zip"],
         }
     )
@@ -105,19 +103,13 @@ def read_1m(folder: Path) -> CTRDataset:
     return assemble(ABOUT_1M, ratings, users, items, [1, 2, 3, 4, 5], sample, split, multi={"genres": genres})
 
 
-def read_small(folder: Path) -> CTRDataset:
+def read_small(files: Mapping[str, bytes]) -> CTRDataset:
     """MovieLens-small from `ratings.csv` and `movies.csv`.
 
     Positive: rating >= 4. Per-user time split over at most the last 200 ratings of a user, the first five being history only.
     """
-    ratings = _csv(folder / "ratings.csv", ["userId", "movieId", "rating", "timestamp"])
-    ratings.columns = ["user", "item", "rating", "time"]
-    movies = _csv(folder / "movies.csv", ["movieId", "title", "year", "genres"]).set_index("movieId")
-    for column in ("rating", "time"):
-        ratings[column] = _numbers(ratings[column], f"{folder / 'ratings.csv'}, column {column}")
-    ratings = ratings.assign(user_number=ratings["user"].astype(int), item_number=ratings["item"].astype(int))
-    ratings = ratings.sort_values(["time", "user_number", "item_number"], kind="stable", ignore_index=True)
-    ratings["label"] = ratings["rating"] >= 4
+    ratings = _in_time_order(pd.read_csv(io.BytesIO(files["ratings.csv"]), names=["user", "item", "rating", "time"], header=0))
+    movies = pd.read_csv(io.BytesIO(files["movies.csv"]), dtype=str, keep_default_na=False).astype({"movieId": int}).set_index("movieId")
 
     genres = [[] if text in ("", "(no genres listed)") else text.split("|") for text in movies["genres"]]
     titled = [
@@ -128,50 +120,32 @@ def read_small(folder: Path) -> CTRDataset:
         {"title": titled, "genre": [words[0] if words else "unknown" for words in genres], "year": movies["year"].replace("", "unknown")},
         index=movies.index,
     )
-    users = pd.DataFrame(index=pd.Index(sorted(ratings["user"].unique(), key=int)))
+    users = pd.DataFrame(index=pd.Index(sorted(ratings["user"].unique())))
     sample, split = split_last_of_each_user(ratings["user"].to_numpy(), _HISTORY_ONLY, most=200)
     return assemble(ABOUT_SMALL, ratings, users, items, [0.5 * half for half in range(1, 11)], sample, split, multi={"genres": genres})
 
 
 def _article_first(title: str) -> str:
-    """"Matrix, The" -> "The Matrix": the order people and language models know."""
+    """ "Matrix, The" -> "The Matrix": the order people and language models know."""
     found = re.fullmatch(r"(.+), (The|A|An)", title)
     return f"{found[2]} {found[1]}" if found else title
 
 
-def _dat(path: Path, columns: list[str], encoding: str) -> pd.DataFrame:
-    """A `::`-separated file without header, all columns as text."""
-    try:
-        lines = path.read_bytes().decode(encoding).splitlines()
-    except OSError:
-        raise DataError(f"{path} cannot be read: it must be one of MovieLens-1M's ratings.dat, users.dat, movies.dat") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not {encoding} text (byte {error.start}): use the file as GroupLens distributes it") from None
-    rows = [line.split("::") for line in lines]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(columns):
-            raise DataError(f"{path}, line {number}: {len(row)} columns instead of {len(columns)} ({'::'.join(columns)})")
-    return pd.DataFrame(rows, columns=columns)
+def _in_time_order(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Events by (time, user, movie), labelled: both sets like what has four stars or more."""
+    ratings = ratings.sort_values(["time", "user", "item"], kind="stable", ignore_index=True)
+    return ratings.assign(label=ratings["rating"] >= 4)
 
 
-def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV with exactly these columns, all as text."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except OSError:
-        raise DataError(f"{path} cannot be read: it must be one of MovieLens-small's ratings.csv, movies.csv") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from None
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise DataError(f"{path} lacks the column {', '.join(missing)}: it has {', '.join(table.columns)}")
-    return table[columns]
+def _dat(content: bytes, columns: list[str]) -> pd.DataFrame:
+    """A `::`-separated file without header; it holds no tab, so a tab can stand for the separator."""
+    return pd.read_csv(
+        io.BytesIO(content.replace(b"::", b"\t")),
+        sep="\t", names=columns, dtype={"zip": str}, encoding="latin-1", quoting=csv.QUOTE_NONE, keep_default_na=False,
+    )  # fmt: skip
 
 
-def _numbers(column: pd.Series, where: str) -> pd.Series:
-    """Text as numbers."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.isna().any():
-        bad = int(np.flatnonzero(numbers.isna())[0])
-        raise DataError(f"{where}, row {bad + 1}: {column.iloc[bad]!r} is no number")
-    return numbers
+READERS = {
+    "movielens-small": Reader(ABOUT_SMALL, MOVIELENS_SMALL, read_small),
+    "ml-1m": Reader(ABOUT_1M, MOVIELENS_1M, read_1m),
+}

@@ -1,0 +1,12 @@
+"""`Progress`: how anything long tells whoever called it where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress("epoch 2, valid log loss .571", done, total)` while something long is under way; total 0: not known."""
+
+
+def no_progress(message: str, done: int, total: int) -> None:
+    """The silent `Progress`."""

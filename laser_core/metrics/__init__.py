@@ -1,0 +1,43 @@
+"""Ranking and probability metrics, intervals, tests of significance, sample efficiency."""
+
+from laser_core.metrics.bootstrap import (
+    Difference,
+    Interval,
+    bootstrap_auc,
+    bootstrap_log_loss,
+    paired_bootstrap,
+    percentile_interval,
+    seed_and_user_draws,
+)
+from laser_core.metrics.ranking import (
+    Reliability,
+    accuracy,
+    auc,
+    calibration_error,
+    evaluate,
+    log_loss,
+    relative_improvement,
+    reliability,
+)
+from laser_core.metrics.significance import DeLong, delong, holm
+
+__all__ = [
+    "DeLong",
+    "Difference",
+    "Interval",
+    "Reliability",
+    "accuracy",
+    "auc",
+    "bootstrap_auc",
+    "bootstrap_log_loss",
+    "calibration_error",
+    "delong",
+    "evaluate",
+    "holm",
+    "log_loss",
+    "paired_bootstrap",
+    "percentile_interval",
+    "relative_improvement",
+    "reliability",
+    "seed_and_user_draws",
+]

@@ -1,0 +1,102 @@
+"""How well probabilities rank and how true they are: AUC, log loss, accuracy, calibration, relative improvement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from laser_core.errors import UserError
+
+TINY = 1e-15  # log loss of a certain and wrong prediction is large, not infinite
+BINS = 15  # of the calibration error, as in Guo et al. (2017)
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties counted half.
+
+    Raises:
+        UserError: The labels are all the same.
+    """
+    labels = _binary(labels)
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    ranks = rankdata(scores)
+    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def row_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(rows,) minus the log of the probability given to the true label."""
+    probabilities = np.clip(np.asarray(probabilities, dtype=np.float64), TINY, 1 - TINY)
+    return -np.log(np.where(np.asarray(labels) > 0, probabilities, 1 - probabilities))
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of `row_log_loss`."""
+    return float(row_log_loss(labels, probabilities).mean())
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of samples on the right side of one half (one half itself counts as positive)."""
+    return float(((np.asarray(probabilities) >= 0.5) == (np.asarray(labels) > 0)).mean())
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability curve: samples in bins of their probability."""
+
+    predicted: np.ndarray
+    """(bins,) mean probability"""
+    observed: np.ndarray
+    """(bins,) share of positives"""
+    count: np.ndarray
+    """(bins,) samples; bins without any are left out"""
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: mean distance of predicted and observed, weighted by samples."""
+        return float(np.average(np.abs(self.predicted - self.observed), weights=self.count))
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> Reliability:
+    """The reliability curve over `bins` equally wide parts of [0, 1], or over parts holding equally many samples each."""
+    labels, probabilities = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
+    if equal_mass:
+        place = np.minimum((rankdata(probabilities, method="min") - 1) * bins // len(probabilities), bins - 1).astype(np.int64)
+    else:
+        place = np.minimum(probabilities * bins, bins - 1).astype(np.int64)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    predicted = np.bincount(place, weights=probabilities, minlength=bins)[filled] / count[filled]
+    observed = np.bincount(place, weights=labels, minlength=bins)[filled] / count[filled]
+    return Reliability(predicted, observed, count[filled])
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
+    """Expected calibration error (ECE) over the bins of `reliability`."""
+    return reliability(labels, probabilities, bins, equal_mass).error
+
+
+def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """auc, log_loss, accuracy and ece (15 equally wide bins) of one set of predictions."""
+    return {
+        "auc": auc(labels, probabilities),
+        "log_loss": log_loss(labels, probabilities),
+        "accuracy": accuracy(labels, probabilities),
+        "ece": calibration_error(labels, probabilities),
+    }
+
+
+def relative_improvement(auc_of_best: Any, auc_of_other: Any) -> Any:
+    """The paper's Rel.Impr: AUC(best) / AUC(other) - 1; numbers or arrays."""
+    return auc_of_best / auc_of_other - 1
+
+
+def _binary(labels: np.ndarray) -> np.ndarray:
+    """Labels as booleans, both classes among them."""
+    labels = np.asarray(labels) > 0
+    if labels.all() or not labels.any():
+        raise UserError(f"AUC needs positive and negative samples, all {len(labels):,} have the same label: take more test rows")
+    return labels

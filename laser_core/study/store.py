@@ -1,0 +1,323 @@
+"""The result store: one JSON and one Parquet file a cell, readable without this code.
+
+    <store>/<dataset>/<system>/<key>.json        settings, metrics, cost, provenance of one cell, with a checksum of its own
+    <store>/<dataset>/<system>/<key>.parquet     column `probability` (float32, 5 decimals), in the order of the cell's test set
+    <store>/<dataset>/test-<hash>.parquet        columns `row`, `user`, `label`: a test set, shared by all cells that were scored on it
+
+A key is the hash of everything that decides a result, so a cell is written once and never changes. Each file appears by a rename, the
+JSON last: whatever happens in between, a cell is either there or not. Test sets of data that may not be redistributed stay in
+the user's home folder, so a store can always be handed on.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laser_core.errors import FaultError, UserError
+from laser_core.settings import get_settings
+from laser_core.study import versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+LOWEST = 1e-5  # probabilities are kept to 5 decimals, and inside (0, 1) so that log loss stays finite
+log = logging.getLogger("laser")
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def cell_key(cell: Mapping[str, Any]) -> str:
+    """The key of a cell: a hash of dataset, data_version, system, revision, options (all of them), shots, seed and test_rows."""
+    return hashlib.sha256(canonical(cell).encode()).hexdigest()[:20]
+
+
+def rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities as the store keeps them. Metrics are computed on these, so anyone can compute them again from the files."""
+    return np.clip(np.round(probabilities, 5), LOWEST, 1 - LOWEST).astype(np.float32)
+
+
+def test_set_hash(cell: Mapping[str, Any], rows: np.ndarray) -> str:
+    """A short name for a test set: data set, its version, and the rows."""
+    digest = hashlib.sha256(f"{cell['dataset']}/{cell['data_version']}/".encode())
+    digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
+    return digest.hexdigest()[:12]
+
+
+class ResultStore:
+    """Results in one folder that is written to and any number of further ones that are only read.
+
+    A result that is found damaged is set aside as `*.corrupt`, said so in the log, and counts as missing.
+    """
+
+    def __init__(self, folder: Path | str, *read_only: Path | str) -> None:
+        """Open a store; nothing is made on disk before something is written."""
+        self.folder = Path(folder)
+        self.folders = [self.folder, *(Path(other) for other in read_only if Path(other) != self.folder)]
+
+    # ---- reading ---------------------------------------------------------------------------------------------------------
+
+    def cells(self) -> pd.DataFrame:
+        """One row a stored result, failed ones included, in the order they were finished.
+
+        Columns: dataset, system, variant, shots, seed, status, error, the metrics, the counts (`train_rows` is N as a number), the costs,
+        revision, data_version, `current` (False: of another revision of the system or version of the data than today's), test_set,
+        options (JSON text), finished, key, folder.
+        """
+        import pandas as pd
+
+        rows = {record["key"]: _flat(record, folder) for folder, record in self._records()}
+        table = pd.DataFrame(list(rows.values()), columns=None if rows else _COLUMNS)
+        return table.sort_values(["finished", "key"], ignore_index=True)
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The whole record of one result.
+
+        Raises:
+            UserError: There is no such result.
+        """
+        for folder in self.folders:
+            for path in folder.glob(f"*/*/{key}.json"):
+                record = self._checked(path)
+                if record is not None:
+                    return record
+        raise UserError(f"there is no result '{key}' in {self.folder}: `laser study status` lists what is there")
+
+    def find(self, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record of a cell, done or failed, with its predictions verified; None where it has to be computed."""
+        key = cell_key(cell)
+        for folder in self.folders:
+            path = folder / cell["dataset"] / cell["system"] / f"{key}.json"
+            record = self._checked(path) if path.exists() else None
+            if record is None or (record["status"] == "done" and not self._predictions_are_sound(path, record)):
+                continue
+            return record
+        return None
+
+    def predictions(self, key: str) -> pd.DataFrame:
+        """Columns row, user, label, probability of one result, a row a test sample.
+
+        Raises:
+            UserError: There is no such result, or it failed.
+            FaultError: The predictions are damaged or were not kept, or the test set cannot be had.
+        """
+        import pandas as pd
+
+        record = self.read(key)
+        if record["status"] != "done":
+            raise UserError(f"result '{key}' failed and has no predictions: {record['error']}")
+        cell = record["cell"]
+        for folder in self.folders:
+            path = folder / cell["dataset"] / cell["system"] / f"{key}.parquet"
+            if path.exists() and self._predictions_are_sound(path.with_suffix(".json"), record):
+                return self.test_set(record).assign(probability=pd.read_parquet(path)["probability"].to_numpy())
+        raise FaultError(f"the predictions of result '{key}' are not in {self.folder}: run its study again")
+
+    def test_set(self, record: Mapping[str, Any]) -> pd.DataFrame:
+        """Columns row, user, label of the samples that a result was scored on.
+
+        Raises:
+            FaultError: It is not stored, and the data set that it could be made from again is not here or has changed.
+        """
+        import pandas as pd
+
+        cell, name = record["cell"], record["test_set"]
+        for folder in [*self.folders, private_folder()]:
+            path = folder / cell["dataset"] / f"test-{name}.parquet"
+            if path.exists():
+                try:
+                    return pd.read_parquet(path)
+                except (OSError, ValueError):
+                    _set_aside(path, "cannot be read")
+        from laser_core import datasets
+
+        dataset = datasets.load(cell["dataset"])
+        rows = dataset.test_rows(cell["test_rows"])
+        if test_set_hash({**cell, "data_version": dataset.version}, rows) != name:
+            raise FaultError(f"result '{record['key']}' was scored on another version of {cell['dataset']} than the one here")
+        table = make_test_set(dataset, rows)
+        self.write_test_set(cell, table, private=not dataset.about.redistributable)
+        return table
+
+    # ---- writing ---------------------------------------------------------------------------------------------------------
+
+    def write(self, record: dict[str, Any], probabilities: np.ndarray | None = None) -> None:
+        """Write one result: predictions first, the record last.
+
+        Args:
+            record: As the module says, without `schema`, `key`, `predictions_sha256` and `checksum`, which are filled in.
+            probabilities: (test rows,) as `rounded` gives them; None for a failed cell.
+
+        Raises:
+            FaultError: No space, or the folder cannot be written to.
+        """
+        key = cell_key(record["cell"])
+        path = self.folder / record["cell"]["dataset"] / record["cell"]["system"] / f"{key}.json"
+        record = {"schema": SCHEMA, "key": key, **record}
+        if probabilities is not None:
+            content = _parquet({"probability": probabilities}, byte_stream_split=True)
+            record["predictions_sha256"] = hashlib.sha256(content).hexdigest()
+            write_atomically(path.with_suffix(".parquet"), content)
+        record["checksum"] = _checksum(record)
+        # One line a part: diffs stay readable and long lists of numbers do not become long columns.
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in record.items())
+        write_atomically(path, f"{{\n{lines}\n}}\n".encode())
+
+    def write_test_set(self, cell: Mapping[str, Any], table: pd.DataFrame, private: bool) -> str:
+        """Keep a test set if it is not there yet, in the home folder if it is private; returns its hash."""
+        name = test_set_hash(cell, table["row"].to_numpy())
+        path = (private_folder() if private else self.folder) / cell["dataset"] / f"test-{name}.parquet"
+        if not path.exists():
+            write_atomically(path, _parquet({column: table[column].to_numpy() for column in table}))
+        return name
+
+    # ---- details ---------------------------------------------------------------------------------------------------------
+
+    def _records(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Every sound record; of a key that is in several folders, the first folder's comes last and so wins."""
+        for folder in reversed(self.folders):
+            for path in sorted(folder.glob("*/*/*.json")):
+                record = self._checked(path)
+                if record is not None:
+                    yield folder, record
+
+    def _checked(self, path: Path) -> dict[str, Any] | None:
+        """A record that agrees with its checksum, or None after setting the file aside."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["checksum"] == _checksum(record) and record["key"] == path.stem == cell_key(record["cell"]):
+                return record
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FaultError(f"cannot read the result {path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        _set_aside(path, "is damaged")
+        return None
+
+    def _predictions_are_sound(self, path: Path, record: Mapping[str, Any]) -> bool:
+        """Whether the predictions beside a record are what was written; a read-only folder may come without them."""
+        parquet = path.with_suffix(".parquet")
+        if not parquet.exists():
+            return self.folder not in path.parents
+        if hashlib.sha256(parquet.read_bytes()).hexdigest() == record["predictions_sha256"]:
+            return True
+        _set_aside(parquet, "is damaged")
+        return False
+
+
+def private_folder() -> Path:
+    """Where test sets of data that may not be redistributed are kept."""
+    return get_settings().home / "test-sets"
+
+
+def make_test_set(dataset: Any, rows: np.ndarray) -> pd.DataFrame:
+    """Columns row, user, label of some samples of a data set."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "row": rows.astype(np.int32),
+            "user": dataset.sample_user(rows).astype(np.int32),
+            "label": dataset.labels(rows).astype(np.uint8),
+        }
+    )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, even if the machine stops.
+
+    Raises:
+        FaultError: No space, or the folder cannot be written to.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some disk space" if full else "choose a folder that you may write to (--store, or LASER_STORE)"
+        raise FaultError(f"cannot write {path.name} in {path.parent} ({error.strerror}): {remedy}, then run again") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; where folders cannot be opened (Windows) the rename is left to the system."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _set_aside(path: Path, why: str) -> None:
+    log.warning("%s %s: set aside as %s.corrupt, it will be computed again", path.name, why, path.name)
+    try:
+        path.replace(path.with_name(path.name + ".corrupt"))
+    except OSError as error:
+        log.warning("%s could not be renamed (%s)", path.name, error.strerror)
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical({name: value for name, value in record.items() if name != "checksum"}).encode()).hexdigest()[:16]
+
+
+def _parquet(columns: Mapping[str, np.ndarray], byte_stream_split: bool = False) -> bytes:
+    """Columns as the bytes of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    split = {"use_dictionary": False, "use_byte_stream_split": True} if byte_stream_split else {}
+    pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", **split)
+    return buffer.getvalue()
+
+
+_COUNTS = ("train_rows", "labels_seen", "valid_rows", "test_rows", "parameters")
+_METRICS = ("auc", "log_loss", "accuracy", "ece", "auc_low", "auc_high", "log_loss_low", "log_loss_high")
+_COSTS = ("fit_seconds", "predict_seconds", "cpu_seconds", "peak_memory_mb")
+_COLUMNS = (
+    *("dataset", "system", "variant", "shots", "seed", "status", "error", *_METRICS, *_COUNTS, *_COSTS),
+    *("revision", "data_version", "current", "test_set", "options", "finished", "key", "folder"),
+)
+
+
+def _flat(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A record as one row of `ResultStore.cells`."""
+    cell = record["cell"]
+    return {
+        **{name: cell[name] for name in ("dataset", "system", "shots", "seed", "revision", "data_version")},
+        "variant": record["variant"],
+        "status": record["status"],
+        "error": record["error"],
+        **{name: record["metrics"].get(name, np.nan) for name in _METRICS},
+        **{name: record["counts"].get(name, 0) for name in _COUNTS},
+        **{name: record["cost"].get(name, np.nan) for name in (*_COSTS, *record["cost"])},
+        "current": versions.is_current(cell),
+        "test_set": record["test_set"],
+        "options": canonical(cell["options"]),
+        "finished": record["provenance"]["finished"],
+        "key": record["key"],
+        "folder": str(folder),
+    }

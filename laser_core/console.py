@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
 
 from laser_core.errors import LaserError
 from laser_core.progress import Progress
@@ -31,13 +32,13 @@ class PoliteGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, Exception) as error:
-            if isinstance(error, (typer.Exit, typer.Abort)) or type(error).__module__.startswith("typer.") or ctx.params.get("debug"):
-                raise
+            if isinstance(error, (Exit, Abort, TyperException)) or ctx.params.get("debug"):
+                raise  # typer's own ways to stop and to refuse an option
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of our output went away: typer ends quietly
             line, code = describe(error, self.going_on.get(ctx.invoked_subcommand or "", ""))
             typer.echo(line, err=True)
-            raise typer.Exit(code) from None
+            raise Exit(code) from None
 
 
 def describe(error: BaseException, going_on: str = "") -> tuple[str, int]:
@@ -48,10 +49,8 @@ def describe(error: BaseException, going_on: str = "") -> tuple[str, int]:
     if isinstance(error, LaserError):
         return f"error: {text}", error.exit_code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"error: no space left on the disk ({error.filename or 'while writing'}): free some, or set LASER_HOME and LASER_STORE elsewhere",
-            1,
-        )
+        where = error.filename or "while writing"
+        return f"error: no space left on the disk ({where}): free some, or set LASER_HOME and LASER_STORE to another one", 1
     if isinstance(error, OSError) and error.strerror:
         return f"error: {error.filename or 'the system'}: {error.strerror}", 1
     if isinstance(error, MemoryError):

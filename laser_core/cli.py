@@ -12,7 +12,7 @@ import typer
 
 from laser_core import __version__
 from laser_core.console import PoliteGroup, note, print_json, print_table, progress_bar
-from laser_core.errors import DataError, FaultError, UserError, unknown
+from laser_core.errors import DataError, FaultError, LaserError, UserError, unknown
 from laser_core.settings import PROJECT
 
 
@@ -92,15 +92,22 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Is this machine ready? [OK], [FAIL] or [--] (not here, only needed by a part), each with the remedy. Exit code 1 with any [FAIL]."""
-    from laser_core.doctor import examine
+    from laser_core.doctor import DEMO_BACKBONE, Check, examine
 
-    if fetch:
-        _fetch_weights()
     checks = []
-    for check in examine():
+
+    def show(check: Check) -> None:
         checks.append(check)
         if not as_json:
             print(f"{check.mark} {check.name}: {check.found}" + (f"\n       -> {check.remedy}" if check.remedy else ""), flush=True)
+
+    if fetch:
+        try:
+            _fetch(DEMO_BACKBONE)
+        except LaserError as error:
+            show(Check("fetching weights", "fail", str(error), "try again, or go on without the language model"))
+    for check in examine():
+        show(check)
     if as_json:
         print_json([{"name": entry.name, "state": entry.state, "found": entry.found, "remedy": entry.remedy} for entry in checks])
     if any(check.state == "fail" for check in checks):
@@ -171,11 +178,15 @@ def data_card(name: Dataset, source: Source = None, as_json: Json = False) -> No
 @app.command(epilog="Example: `laser systems --json`")
 def systems(as_json: Json = False) -> None:
     """Every system: what it is, which row of the paper's Table 1 it stands for, whether it can run here."""
+    from laser_core.doctor import DEMO_BACKBONE
+    from laser_core.lm import backbones
     from laser_core.systems import SYSTEMS, missing_packages
 
     rows = []
     for system in SYSTEMS.values():
         missing = missing_packages(system)
+        if "transformers" in system.needs and not backbones.ready(system.preset.get("backbone", DEMO_BACKBONE)):
+            missing.append("weights (laser doctor --fetch)")
         rows.append(
             {
                 "name": system.name,
@@ -294,6 +305,14 @@ def _load(name: str, source: Path | None = None):
 
     with progress_bar(f"data set {name}") as progress:
         return datasets.load(name, source=source, progress=progress)
+
+
+def _fetch(backbone: str) -> None:
+    """Bring the weights of a language model here."""
+    from laser_core.lm import backbones
+
+    with progress_bar(f"weights of {backbone}") as progress:
+        backbones.fetch(backbone, progress)
 
 
 def _count(text: str) -> int | str:

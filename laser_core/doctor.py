@@ -15,6 +15,7 @@ from typing import Literal
 
 from laser_core.settings import PROJECT, Settings, get_settings
 
+DEMO_BACKBONE = "smollm2-135m"
 _DISTRIBUTION = "laser-study-kit"
 _INSTALL = 'pip install -e ".[all]" -c constraints.txt'
 _DISK_GB = 2.0  # weights, parsed data sets and results of the demo, with room
@@ -54,6 +55,7 @@ def examine(settings: Settings | None = None) -> Iterator[Check]:
     yield _memory()
     yield _cpu()
     yield _gpu()
+    yield _weights()
     yield from _data(settings)
 
 
@@ -177,6 +179,17 @@ def _gpu() -> Check:
         memory = torch.cuda.get_device_properties(0).total_memory / 1e9
         return Check("GPU", "ok", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GB")
     return Check("GPU", "absent", "none that torch can use: not needed, the demo runs on the CPU")
+
+
+def _weights() -> Check:
+    """The weights of the language model that the demo uses."""
+    from laser_core.lm import backbones
+
+    backbone = backbones.get(DEMO_BACKBONE)
+    folder = backbones.ready(DEMO_BACKBONE)
+    if folder is None:
+        return Check(f"weights: {backbone.label}", "absent", "not on this machine", "laser doctor --fetch")
+    return Check(f"weights: {backbone.label}", "ok", str(folder))
 
 
 def _data(settings: Settings) -> Iterator[Check]:

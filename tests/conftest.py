@@ -51,8 +51,8 @@ def _prepare_environment() -> tuple[Path, Path | None]:
 def _link_weights(models: Path, place: Path) -> None:
     """Link each model that is already on this machine, so that nothing a test writes can reach the real folder."""
     place.mkdir(parents=True)
-    for model in models.iterdir() if models.is_dir() else ():
-        (place / model.name).symlink_to(model.resolve())
+    for config in models.glob("*/config.json"):
+        (place / config.parent.name).symlink_to(config.parent.resolve())
 
 
 FOLDER, RAW = _prepare_environment()
@@ -62,8 +62,7 @@ hypothesis_settings.load_profile("kit")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked `weights` need a language model's weights on this machine."""
-    models = FOLDER / "home" / "models"
-    if any(models.glob("*/*.safetensors")) or any(models.rglob("*.gguf")):
+    if (FOLDER / "home" / "models" / "smollm2-135m").exists():
         return
     for item in items:
         if item.get_closest_marker("weights"):

@@ -1,0 +1,54 @@
+"""The dashboard's entry: side bar, navigation, and one place where errors become messages. Start it with `laser app`.
+
+A page is one file beside this one; to add a page, write the file and name it in `PAGES`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import streamlit as st
+import words
+from shared import CARRIED, sidebar_results
+from state import carried
+
+from laser_core.errors import LaserError
+
+PAGES = {
+    "": [
+        st.Page("overview.py", title="Overview", icon=":material/flag:", default=True),
+    ],
+    "The claim": [
+        st.Page("efficiency.py", title="Sample efficiency", icon=":material/show_chart:"),
+        st.Page("compare.py", title="Compare models", icon=":material/leaderboard:"),
+    ],
+    "One user": [
+        st.Page("user.py", title="User explorer", icon=":material/person_search:"),
+    ],
+}
+
+st.set_page_config(
+    page_title="Laser study kit", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide", initial_sidebar_state="auto"
+)
+page = st.navigation(PAGES, position="hidden")
+try:
+    with st.sidebar:
+        st.markdown("### Laser study kit")
+        for section, pages in PAGES.items():
+            if section:
+                st.caption(section)
+            for entry in pages:
+                st.page_link(entry, query_params=carried(*CARRIED))
+        st.divider()
+        st.session_state["_chosen_results"] = sidebar_results()
+    page.run()
+except LaserError as error:
+    st.error(words.markdown(error), icon=":material/error:")
+except Exception:
+    logging.getLogger("laser.app").exception("page %s", page.title)
+    st.error(
+        "This page could not be shown: something in the results or the data is not as expected. The terminal that runs the dashboard has "
+        "the details. Another choice in the side bar or `laser doctor` may help.",
+        icon=":material/error:",
+    )

@@ -1,0 +1,295 @@
+"""What every page shares: the results, the data sets, and the frame around figures and tables."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+import words
+from state import choose, switch
+
+from laser_core import datasets, figures
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import LaserError
+from laser_core.settings import get_settings
+from laser_core.study import paper, summary
+from laser_core.study.store import ResultStore
+from laser_core.systems import SYSTEMS
+
+ORIGINS = {"recorded": "recorded", "mine": "my runs", "both": "both"}
+CARRIED = ("results", "older", "dataset")
+"""parts of the address that every page understands, and that links between pages hand on"""
+DEMO = "laser demo"
+ALL = "all"
+
+# ---- results ---------------------------------------------------------------------------------------------------------------
+
+
+def folders(origin: str) -> tuple[Path, ...]:
+    """The stores behind a choice of results, the one that wins first."""
+    settings = get_settings()
+    return {"recorded": (settings.recorded,), "mine": (settings.store,), "both": (settings.store, settings.recorded)}[origin]
+
+
+def _stamp(origin: str) -> tuple[tuple[str, int], ...]:
+    """Changes whenever a result appears in or leaves a store: the folders' times of change, without reading a file."""
+    places = [place for folder in folders(origin) for place in (folder, *folder.glob("*"), *folder.glob("*/*")) if place.is_dir()]
+    return tuple((str(place), place.stat().st_mtime_ns) for place in places)
+
+
+def store(origin: str) -> ResultStore:
+    """The results of a choice."""
+    return ResultStore(*folders(origin))
+
+
+@st.cache_data(show_spinner="Reading the results …", max_entries=6)
+def _cells(origin: str, stamp: tuple) -> pd.DataFrame:
+    cells = store(origin).cells()
+    own = str(get_settings().store)
+    return cells.assign(origin=["my runs" if folder == own else "recorded" for folder in cells["folder"]])
+
+
+@st.cache_data(show_spinner=False, max_entries=6)
+def _summary(cells: pd.DataFrame) -> pd.DataFrame:
+    return summary.summarise(cells)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def predictions(origin: str, key: str) -> pd.DataFrame:
+    """The stored predictions of one result (results never change, so they are read once)."""
+    return store(origin).predictions(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def record(origin: str, key: str) -> dict[str, Any]:
+    """Everything that is stored of one result."""
+    return store(origin).read(key)
+
+
+class Results:
+    """The results that the reader chose to see."""
+
+    def __init__(self, origin: str, cells: pd.DataFrame) -> None:
+        self.origin = origin
+        self.cells = cells
+
+    @property
+    def done(self) -> pd.DataFrame:
+        return self.cells[self.cells["status"] == "done"]
+
+    def summary(self, dataset: str) -> pd.DataFrame:
+        """One row a point (system, options, N, test rows) of a data set, with intervals."""
+        return _summary(self.done[self.done["dataset"] == dataset])
+
+    def datasets(self) -> list[str]:
+        """Data sets that have results, in the kit's order."""
+        there = list(self.done["dataset"].unique())
+        return [name for name in datasets.NAMES if name in there] + sorted(set(there) - set(datasets.NAMES))
+
+
+def sidebar_results() -> Results:
+    """The choice of results in the side bar, with what is left out said there."""
+    origin = choose(
+        "results",
+        "Results",
+        list(ORIGINS),
+        default=_default_origin(),
+        name=ORIGINS.get,
+        kind="buttons",
+        help="Recorded results come with the kit; my runs are what this machine computed. 'Both' shows either; a result that is in both "
+        "places counts once.",
+    )
+    cells = _cells(origin, _stamp(origin))
+    older = int((~cells["current"].astype(bool)).sum())
+    if older:
+        keep = switch(
+            "older", f"Show {older} older result{'s' * (older > 1)}", help="Results of an earlier revision of a system or of its data."
+        )
+        cells = cells if keep else cells[cells["current"].astype(bool)]
+    failed = int((cells["status"] == "failed").sum())
+    counts = cells[cells["status"] == "done"]["origin"].value_counts()
+    st.caption(
+        " · ".join([*(f"{counts[name]:,} {name}" for name in counts.index), *([f"{failed} failed (see Runs)"] if failed else [])])
+        or "no results yet"
+    )
+    return Results(origin, cells)
+
+
+def _default_origin() -> str:
+    """Your own results where there are any, else the recorded ones."""
+    return "mine" if any(get_settings().store.glob("*/*/*.json")) else "recorded"
+
+
+def results() -> Results:
+    """What `sidebar_results` chose in this run of the page."""
+    return st.session_state["_chosen_results"]
+
+
+# ---- data sets and systems --------------------------------------------------------------------------------------------------
+
+
+def title_of(dataset: str) -> str:
+    """A data set as people call it."""
+    try:
+        return datasets.about(dataset).title
+    except LaserError:
+        return dataset
+
+
+def titles() -> dict[str, str]:
+    """The titles of the data sets that have results."""
+    return {name: title_of(name) for name in results().datasets()}
+
+
+@st.cache_resource(show_spinner="Opening the data set …", max_entries=4)
+def _open(name: str, version: float) -> CTRDataset:
+    return datasets.load(name)
+
+
+def open_dataset(name: str) -> CTRDataset | None:
+    """A data set that is on this machine (memory-mapped), or None after telling how to get it. Never downloads."""
+    folder = datasets.cache_folder(name)
+    try:
+        if folder.exists() or datasets.about(name).redistributable:  # what may be redistributed is bundled
+            return _open(name, folder.stat().st_mtime if folder.exists() else 0.0)
+        message = f"{title_of(name)} is not on this machine yet. Get it with:"
+    except LaserError as error:
+        message = str(error)
+    st.info(words.markdown(message), icon=":material/download:")
+    st.code(f"laser data get {name}", language="bash")
+    return None
+
+
+def choose_dataset(known: list[str], all_known: bool = False) -> str:
+    """The data set of a page: those with results, or with `all_known` every one of the kit."""
+    options = [*known, *(name for name in datasets.NAMES if name not in known)] if all_known else known
+    return choose("dataset", "Data set", options, name=title_of)
+
+
+def shots_in_order(values: pd.Series) -> list[Any]:
+    """N values, ascending, "all" last."""
+    return sorted(values.unique(), key=lambda shots: float("inf") if shots == ALL else int(shots))
+
+
+def shots_name(shots: Any) -> str:
+    """1,024 or all."""
+    return ALL if shots == ALL else figures.count(int(shots))
+
+
+def in_order(systems: Any) -> list[str]:
+    """Systems in the registry's order, unknown ones last."""
+    there = set(systems)
+    return [name for name in SYSTEMS if name in there] + sorted(there - set(SYSTEMS))
+
+
+def paper_values(dataset: str, metric: str) -> dict[str, float]:
+    """The paper's Table 1 by system name, for a data set that it has."""
+    table = paper.table_1()
+    if metric not in table:
+        return {}
+    values = table[table["dataset"] == dataset].set_index("row")[metric]
+    return {name: float(values[system.paper_row]) for name, system in SYSTEMS.items() if system.paper_row in values.index}
+
+
+# ---- the frame -------------------------------------------------------------------------------------------------------------
+
+
+def heading(title: str, lead: str) -> None:
+    """The top of a page."""
+    st.title(title, anchor=False)
+    st.markdown(lead)
+
+
+def not_run(what: str, command: str = DEMO) -> None:
+    """An empty place says what is missing and how to fill it."""
+    st.info(f"Not run: {what}", icon=":material/hourglass_empty:")
+    st.code(command, language="bash")
+
+
+def need_results(chosen: Results) -> bool:
+    """False, after saying what to do, where there are no results at all."""
+    if not chosen.done.empty:
+        return True
+    where = {"recorded": "There are no recorded results.", "mine": "You have not run anything yet.", "both": "There are no results yet."}
+    st.info(f"{where[chosen.origin]} The demo study takes a few minutes on two cores:", icon=":material/hourglass_empty:")
+    st.code(DEMO, language="bash")
+    return False
+
+
+def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **more: Any) -> Any:
+    """A figure with its exports: the picture by Plotly's own button, the page as HTML, the numbers as CSV.
+
+    Args:
+        alt: What the figure shows, for those who do not see it.
+        table: The numbers behind it.
+    """
+    config = {
+        "displaylogo": False,
+        "toImageButtonOptions": {"filename": key, "scale": 2},
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    }
+    event = st.plotly_chart(figure, key=f"figure-{key}", config=config, alt=alt, **more)
+    with st.container(horizontal=True, gap="small"):
+        export(key, table)
+        st.download_button(
+            "HTML",
+            lambda: _page(figure, alt),
+            f"{key}.html",
+            "text/html",
+            key=f"html-{key}",
+            on_click="ignore",
+            type="tertiary",
+            icon=":material/public:",
+            help="The figure as a page of its own that works offline.",
+        )
+    return event
+
+
+def export(key: str, table: pd.DataFrame) -> None:
+    """A button for a table as CSV."""
+    st.download_button(
+        "CSV",
+        lambda: words.csv(table),
+        f"{key}.csv",
+        "text/csv",
+        key=f"csv-{key}",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/table:",
+        help="The numbers as CSV.",
+    )
+
+
+def _page(figure: go.Figure, alt: str) -> str:
+    """A figure as one HTML file without outside parts."""
+    body = figure.to_html(full_html=False, include_plotlyjs=True, include_mathjax=False)
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(alt)}</title><body>{body}</body></html>'
+
+
+def show_table(table: pd.DataFrame, key: str, alt: str, config: Mapping[str, Any] | None = None, **more: Any) -> Any:
+    """A table with its CSV export."""
+    height = "content" if len(table) <= 30 else 600
+    event = st.dataframe(table, key=f"table-{key}", hide_index=True, column_config=config, alt=alt, height=height, placeholder="—", **more)
+    export(key, table)
+    return event
+
+
+def text_column(label: str, **more: Any) -> Any:
+    """A column of text."""
+    return st.column_config.TextColumn(label, **more)
+
+
+def number_column(label: str, format: str = "%.4f", **more: Any) -> Any:
+    """A column of numbers."""
+    return st.column_config.NumberColumn(label, format=format, **more)
+
+
+def profile_note() -> str:
+    """The profile in force, for scale lines."""
+    return f"profile: {os.environ.get('LASER_PROFILE', 'demo')}"

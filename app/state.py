@@ -1,0 +1,145 @@
+"""The state of a page is its address: every control reads its value from the URL and writes it back there.
+
+So a link reproduces a view, the browser's Back works, and nothing is kept behind the reader's back. A value in the address that does not
+exist gets a message and the default. Values are short ids (`system=din`), never labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+from words import markdown
+
+_MULTIPLE_NONE = "none"  # in the address: "nothing chosen", as apart from "nothing said"
+
+
+def _complain(label: str, wrong: Sequence[str], shown: str) -> None:
+    """Say that the address asks for something that does not exist."""
+    words = ", ".join(markdown(value, 60) for value in wrong)
+    st.warning(
+        f"The address asks for {label.lower()} “{words}”, which does not exist here: showing {markdown(shown, 80)} instead.",
+        icon=":material/link_off:",
+    )
+
+
+def _write(key: str, values: list[str], default: list[str], multiple: bool = False) -> None:
+    """Put a control's value into the address; the default leaves no trace there."""
+    if values == default:
+        st.query_params.pop(key, None)
+    elif values:
+        st.query_params[key] = values if multiple else values[0]
+    else:
+        st.query_params[key] = _MULTIPLE_NONE
+
+
+def choose(
+    key: str,
+    label: str,
+    options: Sequence[Any],
+    default: Any = None,
+    name: Callable[[Any], str] = str,
+    kind: str = "select",
+    help: str | None = None,
+) -> Any:
+    """One of `options`, by a select box, or by buttons beside each other with `kind="buttons"`.
+
+    Args:
+        key: Its name in the address.
+        default: Chosen when the address says nothing; the first option unless given.
+        name: What a reader sees for an option.
+    """
+    by_id = {str(option): option for option in options}
+    fallback = str(default) if default is not None and str(default) in by_id else next(iter(by_id))
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in by_id:
+        _complain(label, [asked], name(by_id[fallback]))
+        del st.query_params[key]
+    value = asked if asked in by_id else fallback
+    widget = f"_{key}"
+    if st.session_state.get(widget) != value:
+        st.session_state[widget] = value
+
+    def changed() -> None:
+        _write(key, [st.session_state[widget]], [fallback])
+
+    draw = st.segmented_control if kind == "buttons" else st.selectbox
+    more = {"required": True} if kind == "buttons" else {}
+    draw(label, list(by_id), key=widget, on_change=changed, format_func=lambda one: name(by_id[one]), help=help, **more)
+    return by_id[value]
+
+
+def choose_many(
+    key: str,
+    label: str,
+    options: Sequence[Any],
+    default: Sequence[Any] | None = None,
+    name: Callable[[Any], str] = str,
+    help: str | None = None,
+    most: int | None = None,
+) -> list[Any]:
+    """Any number of `options`, in their order; all of them (or `default`) when the address says nothing."""
+    by_id = {str(option): option for option in options}
+    fallback = [str(option) for option in (options if default is None else default) if str(option) in by_id]
+    asked = st.query_params.get_all(key)
+    known = [value for value in by_id if value in asked]
+    wrong = [value for value in asked if value not in by_id and value != _MULTIPLE_NONE]
+    value = known if known or asked == [_MULTIPLE_NONE] else fallback
+    if wrong:
+        _complain(label, wrong, ", ".join(name(by_id[one]) for one in value) or "nothing")
+        st.query_params.pop(key, None)
+        if known:
+            st.query_params[key] = known
+    widget = f"_{key}"
+    if st.session_state.get(widget) != value:
+        st.session_state[widget] = value
+
+    def changed() -> None:
+        picked = [one for one in by_id if one in st.session_state[widget]]
+        _write(key, picked, fallback, multiple=True)
+
+    st.multiselect(
+        label,
+        list(by_id),
+        key=widget,
+        on_change=changed,
+        format_func=lambda one: name(by_id[one]),
+        help=help,
+        max_selections=most,
+        placeholder="none",
+    )
+    return [by_id[one] for one in value]
+
+
+def switch(key: str, label: str, default: bool = False, help: str | None = None) -> bool:
+    """A yes or no."""
+    words = {"yes": True, "no": False}
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in words:
+        _complain(label, [asked], "yes" if default else "no")
+        del st.query_params[key]
+    value = words.get(asked, default)
+    widget = f"_{key}"
+    if st.session_state.get(widget) != value:
+        st.session_state[widget] = value
+
+    def changed() -> None:
+        _write(key, ["yes" if st.session_state[widget] else "no"], ["yes" if default else "no"])
+
+    st.toggle(label, key=widget, on_change=changed, help=help)
+    return value
+
+
+def go(**values: Any) -> None:
+    """Change the address from a button's callback; None takes a value out."""
+    for key, value in values.items():
+        if value is None:
+            st.query_params.pop(key, None)
+        else:
+            st.query_params[key] = str(value)
+
+
+def carried(*keys: str) -> dict[str, str]:
+    """The part of the address that other pages understand too."""
+    return {key: st.query_params[key] for key in keys if key in st.query_params}

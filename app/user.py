@@ -1,0 +1,227 @@
+"""One user: profile, history, candidates, what each system thought, the truth, and the exact prompt."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import words
+from shared import (
+    choose_dataset,
+    heading,
+    in_order,
+    need_results,
+    number_column,
+    open_dataset,
+    predictions,
+    results,
+    shots_in_order,
+    shots_name,
+    show_figure,
+    show_table,
+    text_column,
+    titles,
+)
+from state import choose, choose_many, go
+
+from laser_core import figures
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import LaserError
+
+MOST_CANDIDATES = 20
+
+heading(
+    "User explorer", "A study is made of people. Pick one: what they liked, what was asked, what each system answered, and what was true."
+)
+chosen = results()
+if not need_results(chosen):
+    st.stop()
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def test_users(dataset_name: str, version: str) -> pd.Series:
+    """Number of test samples by user, most first."""
+    dataset = open_dataset(dataset_name)
+    return pd.Series(dataset.sample_user(dataset.test)).value_counts()
+
+
+def event_table(dataset: CTRDataset, events: np.ndarray) -> pd.DataFrame:
+    """Title, rating, label and time of some events."""
+    times = pd.to_datetime(dataset.event_time[events], unit="s") if len(dataset.event_time) else pd.NaT
+    return pd.DataFrame(
+        {
+            "title": [dataset.title(item) for item in dataset.event_item[events]],
+            "rating": dataset.rating_values[dataset.event_rating[events]].astype(float),
+            "label": dataset.event_label[events].astype(int),
+            "time": times,
+        }
+    )
+
+
+first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
+with first:
+    name = choose_dataset(chosen.datasets())
+dataset = open_dataset(name)
+if dataset is None:
+    st.stop()
+about = dataset.about
+users = test_users(name, dataset.version)
+with second:
+    id_field = dataset.field(about.user_field)
+    user = int(
+        choose(
+            "user",
+            "User",
+            [int(code) for code in users.index],
+            name=lambda code: f"{id_field.text(code)}  ·  {users[code]} test samples",
+            help="Users with test samples. Type to search by id.",
+        )
+    )
+with third:
+    st.button("Draw a user", icon=":material/casino:", on_click=lambda: go(user=random.choice(users.index), sample=None), width="stretch")
+
+# ---- what was asked ------------------------------------------------------------------------------------------------------------
+
+rows = dataset.test[dataset.sample_user(dataset.test) == user]
+if len(rows) > MOST_CANDIDATES:
+    pages = -(-len(rows) // MOST_CANDIDATES)
+    page = choose(
+        "part",
+        "Candidates",
+        list(range(1, pages + 1)),
+        name=lambda part: f"{(part - 1) * MOST_CANDIDATES + 1} to {min(part * MOST_CANDIDATES, len(rows))} of {len(rows)}",
+    )
+    rows = rows[(page - 1) * MOST_CANDIDATES : page * MOST_CANDIDATES]
+done = chosen.done[chosen.done["dataset"] == name]
+left, right = st.columns(2, vertical_alignment="bottom")
+with left:
+    options = shots_in_order(done["shots"])
+    shots = choose("n", "Models fitted on N labels", options, default=options[-1], name=shots_name, help=figures.SHOTS_NOTE)
+with right:
+    seeds = sorted(done["seed"].unique())
+    seed = choose("seed", "Seed of the subset", seeds)
+cells = done[(done["shots"] == shots) & (done["seed"] == seed)]
+systems = choose_many("systems", "Systems", in_order(cells["system"]), name=figures.system_label)
+cells = cells[cells["system"].isin(systems)]
+
+titles_of_rows = {int(row): dataset.title(dataset.sample_item(np.array([row]))[0]) for row in rows}
+repeated = pd.Series(list(titles_of_rows.values())).value_counts()
+answers = []
+for cell in cells.to_dict("records"):
+    try:
+        stored = predictions(chosen.origin, cell["key"])
+    except LaserError as error:
+        st.warning(words.markdown(error), icon=":material/error:")
+        continue
+    for answer in stored[stored["row"].isin(rows)].itertuples():
+        title = titles_of_rows[answer.row]
+        answers.append(
+            {
+                "row": int(answer.row),
+                "candidate": title if repeated[title] == 1 else f"{title} [{answer.row}]",
+                "label": int(answer.label),
+                "system": cell["system"],
+                "name": figures.system_label(cell["system"], cell["variant"]),
+                "probability": float(answer.probability),
+            }
+        )
+answers = pd.DataFrame(answers, columns=["row", "candidate", "label", "system", "name", "probability"])
+
+profile = {field: dataset.field(field).text(user) or "unknown" for field in about.profile_fields}
+history_all = dataset.history_events(int(rows[0]), 0)
+with st.container(border=True):
+    facts = st.columns(4 + len(profile))
+    facts[0].metric("User", id_field.text(user))
+    for place, (field, value) in enumerate(profile.items(), start=1):
+        facts[place].metric(field.capitalize(), words.tidy(value, 30))
+    liked = float(dataset.event_label[history_all].mean()) if len(history_all) else float("nan")
+    facts[-3].metric("Ratings before", f"{len(history_all):,}", help="Ratings earlier than the first candidate below.")
+    facts[-2].metric(
+        "Liked before",
+        "—" if not len(history_all) else f"{liked:.0%}",
+        help=f"Share of those ratings that are positive ({about.label_rule}).",
+    )
+    facts[-1].metric("Candidates", f"{len(rows)}", help="Test samples shown below.")
+
+st.subheader("Candidates: what each system said, and the truth", anchor=False)
+order = [int(row) for row in rows]
+answers["place"] = answers["row"].map({row: place for place, row in enumerate(order)})
+answers = answers.sort_values(["place"], kind="stable")
+scale = (
+    f"{titles()[name]} · user {id_field.text(user)} · models fitted on N = {shots_name(shots)} labels, seed {seed}. {figures.SHOTS_NOTE}"
+)
+if answers.empty:
+    st.info(
+        "None of the chosen results has predictions for this user: choose another N, seed, or more systems.", icon=":material/touch_app:"
+    )
+else:
+    event = show_figure(
+        figures.candidates(answers, scale),
+        f"user-{name}-{id_field.text(user)}",
+        f"Dot plot: probability of a positive label by {answers['name'].nunique()} systems for {len(order)} candidates of user "
+        f"{id_field.text(user)}.",
+        answers.drop(columns="place"),
+    )
+    st.caption("Ground: green with ●, the user liked it; red with ○, did not. Each marker is one system's probability.")
+    wide = answers.pivot_table(index=["place", "row", "candidate", "label"], columns="name", values="probability", sort=False).reset_index()
+    wide["label"] = np.where(wide["label"] == 1, "● liked", "○ not")
+    show_table(
+        wide.drop(columns="place"),
+        f"user-table-{name}",
+        "Each candidate with the truth and each system's probability",
+        {
+            "row": number_column("Sample", "%d"),
+            "candidate": text_column("Candidate", pinned=True),
+            "label": text_column("Truth"),
+            **{
+                column: st.column_config.ProgressColumn(column, format="%.3f", min_value=0, max_value=1)
+                for column in answers["name"].unique()
+            },
+        },
+    )
+    missing = [label for label in answers["name"].unique() if answers[answers["name"] == label]["row"].nunique() < len(order)]
+    if missing:
+        st.caption(
+            f"Not every candidate is in the test subset of {words.markdown(', '.join(missing))}: slow systems are scored on a fixed part of "
+            "the test set."
+        )
+
+# ---- one sample ----------------------------------------------------------------------------------------------------------------
+
+st.subheader("One sample", anchor=False)
+row = choose("sample", "Candidate", order, name=lambda one: f"{words.tidy(titles_of_rows[one], 80)}  ·  sample {one}")
+length = choose(
+    "history",
+    "History",
+    ["recent", "whole"],
+    name=lambda one: f"the last {about.history_length} (what models see)" if one == "recent" else "everything before",
+    kind="buttons",
+)
+events = dataset.history_events(row, None if length == "recent" else 0)
+past = event_table(dataset, events)
+label = int(dataset.labels(np.array([row]))[0])
+verdict = "liked it" if label else "did not like it"
+st.markdown(f"Target: **{words.markdown(titles_of_rows[row])}**. The truth: the user {verdict}.")
+if past.empty:
+    st.caption("No rating before this sample.")
+else:
+    show_figure(
+        figures.history(past, f"{titles()[name]} · user {id_field.text(user)} · {len(past)} ratings before sample {row}"),
+        f"history-{name}-{row}",
+        f"Timeline of {len(past)} ratings before the target, {int(past['label'].sum())} of them positive.",
+        past,
+    )
+    with st.expander(f"The {len(past)} ratings as a list, newest first"):
+        show_table(
+            past[::-1],
+            f"history-table-{row}",
+            "The ratings before the target",
+            {
+                "title": text_column("Title"),
+                "rating": number_column("Rating", "%.1f"),
+                "label": number_column("Label", "%d"),
+                "time": st.column_config.DateColumn("Date"),
+            },
+        )

@@ -1,0 +1,432 @@
+"""Every figure of the kit as `function(table, ...) -> plotly Figure`: notebooks, dashboard and reports draw with these and nothing else.
+
+One colour, marker and line style a system, the same everywhere. The colours keep a contrast of at least 3 : 1 on white and on the dark
+theme alike and stay apart under protanopia and deuteranopia; markers repeat what colour says. Each figure carries its scale (data
+set, N, seeds, test rows) as a line of text, so that a picture which leaves the page still says what it shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from laser_core.systems import SYSTEMS
+
+INK = "#7C8594"  # neutral lines and words: readable on both themes
+POSITIVE, NEGATIVE = "#0BA49F", "#A8404F"
+SHOTS_NOTE = "N counts the labels a model was fitted on; histories may show earlier ratings of the same user, for every system alike."
+
+# ---- one look a system ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a system looks in every figure."""
+
+    colour: str
+    symbol: str
+    dash: str = "solid"
+    width: float = 2.0
+
+
+_DASH = {"reference": "dot", "crm": "solid", "plm": "dash", "llm": "solid", "llm+crm": "solid"}
+_WIDTH = {"llm": 3.5, "llm+crm": 3.5}
+_LOOK = {
+    "history-lr": ("#7F7F7F", "circle"),
+    "stats-lr": ("#A8404F", "square"),
+    "lightgbm": ("#0072B2", "triangle-up"),
+    "deepfm": ("#5D91FA", "diamond"),
+    "din": ("#0BA49F", "pentagon"),
+    "laser-llm": ("#D55E00", "star"),
+    "laser-llm-many": ("#C1158F", "star-diamond"),
+    "laser-crm": ("#2F4DFF", "hexagram"),
+    "sim": ("#019C5C", "hexagon"),
+    "autoint": ("#2091C3", "triangle-down"),
+    "dcnv2": ("#157066", "cross"),
+    "gru4rec": ("#F45C79", "x"),
+    "caser": ("#245CD0", "triangle-left"),
+    "sasrec": ("#8A6D00", "triangle-right"),
+    "ctr-bert": ("#8D5BD6", "bowtie"),
+    "ptab": ("#6D4BA3", "hourglass"),
+    "p5": ("#B04FC4", "star-square"),
+}
+_SPARE_SYMBOLS = ("circle-open", "square-open", "diamond-open", "cross-open", "x-open", "pentagon-open", "hexagon-open", "star-open")
+
+
+def style(system: str) -> Style:
+    """The look of a system; one that this module does not know gets a neutral colour and a marker fixed by its name."""
+    family = SYSTEMS[system].family if system in SYSTEMS else ""
+    if system in _LOOK:
+        colour, symbol = _LOOK[system]
+    else:
+        number = hashlib.sha256(system.encode()).digest()[0]
+        colour, symbol = INK, _SPARE_SYMBOLS[number % len(_SPARE_SYMBOLS)]
+    return Style(colour, symbol, _DASH.get(family, "solid"), _WIDTH.get(family, 2.0))
+
+
+def system_label(system: str, variant: str = "") -> str:
+    """A system as figures and tables call it: "DIN", "DIN (history=60)"."""
+    label = SYSTEMS[system].label if system in SYSTEMS else system
+    return f"{label} ({variant})" if variant else label
+
+
+# ---- words in figures ----------------------------------------------------------------------------------------------------
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: object, longest: int = 60) -> str:
+    """Any text as text in a figure: no HTML, no TeX, no direction override, at most `longest` characters."""
+    words = " ".join(_CONTROLS.sub("", str(text)).split())
+    if len(words) > longest:
+        words = words[: longest - 1].rstrip() + "…"
+    return html.escape(words).replace("$", "&#36;")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quality measure as people meet it."""
+
+    name: str
+    label: str
+    better: int
+    """+1 where higher is better, -1 where lower is"""
+    help: str
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "auc", "AUC", 1, "Share of (positive, negative) pairs that the system ranks the right way round. .5 is chance, 1 is perfect."
+        ),
+        Metric(
+            "log_loss",
+            "log loss",
+            -1,
+            "Mean of -log(probability given to what happened), in nats. Punishes confident errors; lower is better.",
+        ),
+        Metric("accuracy", "accuracy", 1, "Share of test samples on the right side of probability .5."),
+        Metric(
+            "ece",
+            "calibration error",
+            -1,
+            "Expected calibration error: how far stated probabilities lie from observed shares, over bins. Lower is better.",
+        ),
+    )
+}
+
+
+def number(value: float, digits: int = 4) -> str:
+    """.7432 as the papers print it; an em dash where there is no number."""
+    if value is None or not math.isfinite(value):
+        return "—"
+    return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+
+
+def count(value: float) -> str:
+    """1,024; an em dash where there is no number."""
+    return "—" if value is None or not math.isfinite(value) else f"{int(value):,}"
+
+
+def _span(values: Iterable[float]) -> str:
+    """ "3" or "3-5"."""
+    known = sorted({int(value) for value in values if pd.notna(value)})
+    return "?" if not known else count(known[0]) if known[0] == known[-1] else f"{count(known[0])}-{count(known[-1])}"
+
+
+def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None) -> str:
+    """Data set, seeds and test rows of the results in a table, in one line.
+
+    Args:
+        summary: Rows with `dataset`, `seeds`, `test_rows`.
+        titles: Names of data sets as people say them.
+    """
+    if summary.empty:
+        return ""
+    names = ", ".join(plain((titles or {}).get(name, name)) for name in summary["dataset"].unique())
+    seeds = _span(summary["seeds"])
+    sizes = summary.groupby("test_rows")["system"].unique()
+    if len(sizes) == 1:
+        test = f"{count(sizes.index[0])} test rows"
+    else:
+        most = sizes.index.max()
+        few = [f"{count(rows)} for {', '.join(map(plain, map(system_label, systems)))}" for rows, systems in sizes.items() if rows != most]
+        test = f"{count(most)} test rows ({'; '.join(few)})"
+    return f"{names} · {seeds} seed{'' if seeds == '1' else 's'} · {test} · 95 % intervals over seeds and test users"
+
+
+def _finish(figure: go.Figure, note: str, height: int, title: str = "") -> go.Figure:
+    """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme."""
+    axis = [
+        words
+        for words in (figure.layout.xaxis.title.text, *(f"<span style='font-size:12px'>{line}</span>" for line in _wrap(note, 104)))
+        if words
+    ]
+    figure.update_layout(
+        title={"text": plain(title, 140), "font": {"size": 16}, "x": 0, "xanchor": "left"} if title else None,
+        height=height,
+        margin={"l": 8, "r": 16, "t": 84 if title else 44, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "Source Sans Pro, Source Sans, Segoe UI, Helvetica, Arial, sans-serif", "size": 14, "color": INK},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "itemsizing": "constant"},
+        hoverlabel={"align": "left"},
+    )
+    line = {"automargin": True, "zeroline": False, "gridcolor": "rgba(124,133,148,.22)", "linecolor": "rgba(124,133,148,.5)"}
+    figure.update_xaxes(**line, title={"text": "<br>".join(axis), "standoff": 12})
+    figure.update_yaxes(**line)
+    return figure
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Whole words in lines of at most `width` characters."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + len(word) < width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _fade(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def empty(message: str, height: int = 260) -> go.Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = go.Figure()
+    figure.add_annotation(
+        text=plain(message, 200), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15, "color": INK}
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _finish(figure, "", height)
+
+
+# ---- the study -------------------------------------------------------------------------------------------------------------
+
+X_AXES = {
+    "train_rows": "N: labels the model was fitted on (log scale)",
+    "labels_seen": "distinct labels seen in the loss (log scale)",
+    "fit_seconds": "seconds to fit (log scale)",
+}
+
+
+def _series(summary: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """(system, name, rows) of each line: results of other options or on other test rows are never joined into one."""
+    order = {name: place for place, name in enumerate(SYSTEMS)}
+    groups = []
+    sizes = summary.groupby(["system", "variant"])["test_rows"].nunique()
+    for (system, variant, test_rows), rows in summary.groupby(["system", "variant", "test_rows"], sort=False):
+        name = system_label(system, variant)
+        if sizes[(system, variant)] > 1:
+            name += f" [{count(test_rows)} test rows]"
+        groups.append((system, name, rows))
+    return sorted(groups, key=lambda group: (order.get(group[0], len(order)), group[1]))
+
+
+def sample_efficiency(
+    summary: pd.DataFrame,
+    metric: str = "auc",
+    x: str = "train_rows",
+    references: Mapping[str, float] | None = None,
+    titles: Mapping[str, str] | None = None,
+    title: str = "",
+) -> go.Figure:
+    """Quality against labels (or seconds), a line a system, with 95 % bands.
+
+    Args:
+        summary: What `laser_core.study.summary.summarise` returns, of one data set.
+        metric: A key of `METRICS`.
+        x: A key of `X_AXES`.
+        references: Horizontal lines to compare with: name -> value.
+        titles: Names of data sets as people say them.
+    """
+    figure = go.Figure()
+    measure = METRICS[metric]
+    for system, name, rows in _series(summary):
+        look = style(system)
+        rows = rows.dropna(subset=[metric, x]).sort_values(x)
+        rows = rows[rows[x] > 0]
+        if rows.empty:
+            continue
+        low, high = f"{metric}_low", f"{metric}_high"
+        if low in rows and rows[low].notna().any():
+            band = rows.dropna(subset=[low, high])
+            figure.add_scatter(
+                x=[*band[x], *band[x][::-1]],
+                y=[*band[high], *band[low][::-1]],
+                fill="toself",
+                fillcolor=_fade(look.colour, 0.13),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=name,
+                name=f"{name}, 95 % interval",
+            )
+        figure.add_scatter(
+            x=rows[x],
+            y=rows[metric],
+            name=plain(name),
+            legendgroup=name,
+            mode="lines+markers",
+            line={"color": look.colour, "dash": look.dash, "width": look.width},
+            marker={"symbol": look.symbol, "size": 9, "color": look.colour},
+            customdata=np.column_stack(
+                [
+                    [str(value) for value in rows["shots"]],
+                    [count(value) for value in rows["labels_seen"]],
+                    [f"{number(a)} to {number(b)}" for a, b in zip(rows.get(low, rows[metric]), rows.get(high, rows[metric]), strict=True)],
+                    rows["seeds"].astype(str),
+                    [count(value) for value in rows["test_rows"]],
+                ]
+            ),
+            hovertemplate=f"<b>{plain(name)}</b><br>N = %{{customdata[0]}} (labels seen: %{{customdata[1]}})<br>{measure.label} %{{y:.4f}} "
+            "(95 %: %{customdata[2]})<br>%{customdata[3]} seeds, %{customdata[4]} test rows<extra></extra>",
+        )
+    for name, value in (references or {}).items():
+        figure.add_hline(y=value, line={"dash": "dash", "width": 1.2, "color": INK}, annotation={"text": plain(name), "font": {"size": 12}})
+    figure.update_xaxes(type="log", title=X_AXES[x])
+    if x == "train_rows" and len(summary):
+        ticks = summary.dropna(subset=[x]).drop_duplicates(x).sort_values(x)
+        words = [f"all<br>({count(rows)})" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
+        figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
+    figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
+    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 520, title)
+
+
+def comparison(
+    summary: pd.DataFrame,
+    metric: str = "auc",
+    paper: Mapping[str, float] | None = None,
+    titles: Mapping[str, str] | None = None,
+    title: str = "",
+) -> go.Figure:
+    """One line a system: our mean with its 95 % interval, the paper's value as an open ring beside it.
+
+    Args:
+        summary: Rows of `summarise`, of one data set and one N.
+        metric: A key of `METRICS`.
+        paper: The paper's value by system name, where it has one.
+    """
+    figure = go.Figure()
+    measure = METRICS[metric]
+    series = sorted(_series(summary), key=lambda group: measure.better * group[2][metric].iloc[0])
+    for system, name, rows in series:
+        look, row = style(system), rows.iloc[0]
+        low, high = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
+        figure.add_scatter(
+            x=[row[metric]],
+            y=[plain(name)],
+            mode="markers",
+            name=plain(name),
+            showlegend=False,
+            marker={"symbol": look.symbol, "size": 13, "color": look.colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - row[metric]],
+                "arrayminus": [row[metric] - low],
+                "color": look.colour,
+                "thickness": 2,
+                "width": 6,
+            },
+            hovertemplate=f"<b>{plain(name)}</b><br>{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})<extra></extra>",
+        )
+    known = [(plain(name), (paper or {}).get(system)) for system, name, _ in series]
+    known = [(name, value) for name, value in known if value is not None]
+    if known:
+        figure.add_scatter(
+            x=[value for _, value in known],
+            y=[name for name, _ in known],
+            mode="markers",
+            name="the paper (all data)",
+            marker={"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}},
+            hovertemplate="<b>paper</b>: %{x:.4f}<extra>%{y}</extra>",
+        )
+    figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
+    figure.update_yaxes(showgrid=True)
+    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 150 + 44 * max(len(series), 2), title)
+
+
+# ---- one user --------------------------------------------------------------------------------------------------------------
+
+
+def candidates(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
+    """One user's test items: each system's probability of a positive label, beside the truth.
+
+    Args:
+        table: One row a (candidate, series) with `candidate` (unique words), `label` (0 or 1), `system`, `name`, `probability`; candidates
+            in the order to show them, from the top.
+    """
+    figure = go.Figure()
+    order = list(dict.fromkeys(table["candidate"]))
+    labels = table.drop_duplicates("candidate").set_index("candidate")["label"]
+    for place, candidate in enumerate(order):
+        tint = POSITIVE if labels[candidate] else NEGATIVE
+        figure.add_shape(
+            type="rect",
+            xref="paper",
+            x0=0,
+            x1=1,
+            y0=place - 0.5,
+            y1=place + 0.5,
+            line={"width": 0},
+            fillcolor=_fade(tint, 0.10),
+            layer="below",
+        )
+    for name, rows in table.groupby("name", sort=False):
+        look = style(rows["system"].iloc[0])
+        figure.add_scatter(
+            x=rows["probability"],
+            y=[order.index(candidate) for candidate in rows["candidate"]],
+            mode="markers",
+            name=plain(name),
+            marker={"symbol": look.symbol, "size": 12, "color": look.colour, "line": {"width": 0.5, "color": "rgba(255,255,255,.6)"}},
+            customdata=[plain(candidate, 90) for candidate in rows["candidate"]],
+            hovertemplate=f"<b>%{{customdata}}</b><br>{plain(name)}: %{{x:.3f}}<extra></extra>",
+        )
+    words = [f"{plain(candidate, 46)}  {'●' if labels[candidate] else '○'}" for candidate in order]
+    figure.add_vline(x=0.5, line={"dash": "dot", "width": 1, "color": INK})
+    figure.update_xaxes(title="probability of a positive label", range=[-0.02, 1.02], tickformat=".1f")
+    figure.update_yaxes(tickvals=list(range(len(order))), ticktext=words, range=[len(order) - 0.5, -0.5], showgrid=False)
+    return _finish(figure, note, 190 + 30 * max(len(order), 3), title)
+
+
+def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
+    """A user's ratings in time order, positives and negatives apart in colour and marker.
+
+    Args:
+        table: One row an event with `title`, `rating`, `label`, and `time` (NaT where the data set knows none), oldest first.
+    """
+    figure = go.Figure()
+    table = table.reset_index(drop=True)
+    for label, name, colour, symbol in ((1, "positive", POSITIVE, "circle"), (0, "negative", NEGATIVE, "circle-open")):
+        rows = table[table["label"] == label]
+        if rows.empty:
+            continue
+        when = ["" if pd.isna(time) else f"{time:%d %b %Y}<br>" for time in rows["time"]]
+        figure.add_scatter(
+            x=rows.index + 1,
+            y=rows["rating"],
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2}},
+            customdata=np.column_stack([[plain(words, 90) for words in rows["title"]], when]),
+            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}rating %{y:g}<extra></extra>",
+        )
+    figure.update_xaxes(title="place in the history (left: oldest)")
+    figure.update_yaxes(title="rating")
+    return _finish(figure, note, 290, title)

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
-from laser_core.metrics.ranking import _binary, row_log_loss
+from laser_core.metrics.ranking import auc, both_classes, row_log_loss
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -48,7 +47,7 @@ def bootstrap_auc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray, dra
     The samples are sorted once. A draw is then a weighted AUC: each positive counts the weight of the negatives below it, half of those
     beside it.
     """
-    labels = _binary(labels)
+    labels = both_classes(labels)
     _, users = np.unique(users, return_inverse=True)
     order = np.argsort(scores, kind="stable")
     negative, positive = order[~labels[order]], order[labels[order]]
@@ -92,8 +91,6 @@ def paired_bootstrap(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.ndarray, draws: int = DRAWS, seed: int = 0
 ) -> Difference:
     """AUC(first) - AUC(second) on the same samples, by redrawing their users. The p-value is twice the share of draws beyond zero."""
-    from laser_core.metrics.ranking import auc
-
     gap = bootstrap_auc(labels, first, users, draws, seed) - bootstrap_auc(labels, second, users, draws, seed)
     gap = gap[~np.isnan(gap)]
     interval = percentile_interval(auc(labels, first) - auc(labels, second), gap)
@@ -115,5 +112,5 @@ def seed_and_user_draws(values: np.ndarray, user_draws: np.ndarray, generator: n
     across = user_draws.mean(axis=0)
     result = values.mean() + across - across.mean()
     if seeds > 1:
-        result = result + student.rvs(seeds - 1, size=draws, random_state=generator) * values.std(ddof=1) / seeds**0.5
+        result = result + generator.standard_t(seeds - 1, draws) * values.std(ddof=1) / seeds**0.5
     return result

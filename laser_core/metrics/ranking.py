@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from laser_core.errors import UserError
 
@@ -20,11 +19,17 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     Raises:
         UserError: The labels are all the same.
     """
-    labels = _binary(labels)
+    labels = both_classes(labels)
     positives = int(labels.sum())
     negatives = len(labels) - positives
-    ranks = rankdata(scores)
+    ranks = midranks(scores)
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """(rows,) the rank of each value, from 1; equal values share the mean of their ranks."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def row_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -64,7 +69,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS,
     """The reliability curve over `bins` equally wide parts of [0, 1], or over parts holding equally many samples each."""
     labels, probabilities = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     if equal_mass:
-        place = np.minimum((rankdata(probabilities, method="min") - 1) * bins // len(probabilities), bins - 1).astype(np.int64)
+        place = ((midranks(probabilities) - 0.5) * bins / len(probabilities)).astype(np.int64)
     else:
         place = np.minimum(probabilities * bins, bins - 1).astype(np.int64)
     count = np.bincount(place, minlength=bins)
@@ -94,7 +99,7 @@ def relative_improvement(auc_of_best: Any, auc_of_other: Any) -> Any:
     return auc_of_best / auc_of_other - 1
 
 
-def _binary(labels: np.ndarray) -> np.ndarray:
+def both_classes(labels: np.ndarray) -> np.ndarray:
     """Labels as booleans, both classes among them."""
     labels = np.asarray(labels) > 0
     if labels.all() or not labels.any():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 
-from laser_core.metrics.ranking import _binary
+from laser_core.metrics.ranking import both_classes, midranks
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
     Raises:
         UserError: The labels are all the same.
     """
-    labels = _binary(labels)
+    labels = both_classes(labels)
     auc_first, positive_first, negative_first = _placements(labels, first)
     auc_second, positive_second, negative_second = _placements(labels, second)
     positive, negative = positive_first - positive_second, negative_first - negative_second
@@ -47,17 +47,17 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
         by_user = np.bincount(users, weights=share)
         variance = (by_user**2).sum() * len(by_user) / (len(by_user) - 1)
     error = float(np.sqrt(variance))
-    half = float(norm.ppf(0.975)) * error
-    p_value = float(2 * norm.sf(abs(difference) / error)) if error > 0 else 1.0
+    half = float(ndtri(0.975)) * error
+    p_value = float(2 * ndtr(-abs(difference) / error)) if error > 0 else 1.0
     return DeLong(auc_first, auc_second, difference, error, difference - half, difference + half, p_value)
 
 
 def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """AUC; for each positive the share of negatives below it; for each negative the share of positives above it (ties half)."""
-    ranks = rankdata(scores)
+    ranks = midranks(scores)
     positives, negatives = int(labels.sum()), int((~labels).sum())
-    of_positive = (ranks[labels] - rankdata(scores[labels])) / negatives
-    of_negative = 1 - (ranks[~labels] - rankdata(scores[~labels])) / positives
+    of_positive = (ranks[labels] - midranks(scores[labels])) / negatives
+    of_negative = 1 - (ranks[~labels] - midranks(scores[~labels])) / positives
     return float(of_positive.mean()), of_positive, of_negative
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 POINT = ["dataset", "system", "variant", "shots", "train_rows", "test_rows", "revision", "data_version", "current"]
 """what makes cells repetitions of one another: all but the seed"""
 MEANS = ["accuracy", "ece", "labels_seen", "parameters", "fit_seconds", "predict_seconds", "cpu_seconds", "peak_memory_mb"]
+HIGHEST = {"auc": 1.0, "log_loss": np.inf}
 NORMAL = 1.959964  # half the width of a 95 % interval, in standard deviations
 
 
@@ -32,7 +33,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             spread = (group[f"{metric}_high"] - group[f"{metric}_low"]) / (2 * NORMAL)
             half = half_width(group[metric].to_numpy(), spread.to_numpy())
             row[metric] = group[metric].mean()
-            row[f"{metric}_low"], row[f"{metric}_high"] = row[metric] - half, row[metric] + half
+            row[f"{metric}_low"], row[f"{metric}_high"] = np.clip([row[metric] - half, row[metric] + half], 0, HIGHEST[metric])
         rows.append(row | group[MEANS].mean().to_dict())
     intervals = [f"{metric}{end}" for metric in ("auc", "log_loss") for end in ("", "_low", "_high")]
     table = pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS])
@@ -49,11 +50,11 @@ def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
         values: (seeds,) a metric.
         user_deviation: (seeds,) its standard deviation over test users (from the bootstrap).
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     users = float(np.mean(user_deviation**2))
     seeds = float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else 0.0
     if seeds == 0:
         return NORMAL * users**0.5
     freedom = (seeds + users) ** 2 / (seeds**2 / (len(values) - 1))
-    return float(t.ppf(0.975, freedom)) * (seeds + users) ** 0.5
+    return float(stdtrit(freedom, 0.975)) * (seeds + users) ** 0.5

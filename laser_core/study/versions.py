@@ -9,10 +9,13 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from laser_core import systems
+from laser_core import datasets, systems
 from laser_core.settings import get_settings
+
+if TYPE_CHECKING:
+    from laser_core.study.spec import Cell
 
 PACKAGE = Path(systems.__file__).parent
 
@@ -20,17 +23,13 @@ PACKAGE = Path(systems.__file__).parent
 def data_version(dataset: str) -> str:
     """The version of a data set as it is on this machine; it is fetched and parsed only where that has not been done yet."""
     known = cached_data_version(dataset)
-    if known is None:
-        from laser_core import datasets
-
-        known = datasets.load(dataset).version
-    return known
+    return datasets.load(dataset).version if known is None else known
 
 
 def cached_data_version(dataset: str) -> str | None:
     """The version of a data set that has been parsed on this machine, else None."""
     try:
-        return json.loads((get_settings().home / "datasets" / dataset / "dataset.json").read_text(encoding="utf-8"))["version"]
+        return json.loads((datasets.cache_folder(dataset) / "dataset.json").read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError):
         return None
 
@@ -87,3 +86,22 @@ def _source_hash(where: str) -> str:
     for path in sorted({*PACKAGE.rglob("*.py"), *own}):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def identity(cell: Cell) -> dict[str, Any]:
+    """Everything that decides a cell's result, as the store hashes it into the key.
+
+    Raises:
+        UserError: An unknown system, data set or option.
+        FaultError: The data set cannot be had, or a package is missing.
+    """
+    return {
+        "dataset": cell.dataset,
+        "data_version": data_version(cell.dataset),
+        "system": cell.system,
+        "revision": systems.get(cell.system).revision,
+        "options": full_options(cell.system, cell.options),
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "test_rows": cell.test_rows,
+    }

@@ -1,0 +1,281 @@
+"""Running a study: compute the cells that are missing, cheap ones first, and survive whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from laser_core import systems
+from laser_core.datasets.dataset import ALL
+from laser_core.errors import FaultError
+from laser_core.progress import Progress, no_progress
+from laser_core.study import cell as cells
+from laser_core.study import versions, worker
+from laser_core.study.engine import Engine, LocalEngine
+from laser_core.study.spec import Cell, Study
+from laser_core.study.store import ResultStore, cell_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUSY_SECONDS = 1.0  # between two looks at a cell that another runner is at
+
+
+@dataclass
+class Planned:
+    """A cell of a study and what is known of it."""
+
+    cell: Cell
+    key: str
+    identity: dict[str, Any]
+    state: str
+    """done, failed, missing, or "unavailable" where it cannot be computed here"""
+    error: str = ""
+    seconds: float = 0.0
+    """how long it takes, as far as past cells tell"""
+    tries: int = 0
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    computed: int = 0
+    present: int = 0
+    """were there, or were computed by another runner meanwhile"""
+    failed: int = 0
+    left: int = 0
+    """not computed, for one of the `problems`"""
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    """one line each: what failed or could not be tried, and why"""
+
+
+def plan(study: Study, store: ResultStore) -> list[Planned]:
+    """Every cell of a study with its state and expected seconds, in the order in which a run takes them.
+
+    Raises:
+        UserError: The study asks for something that does not exist.
+    """
+    speed = Speed(store)
+    result = []
+    for cell in study.cells():
+        try:
+            identity = versions.identity(cell)
+        except FaultError as error:
+            result.append(Planned(cell, "", {}, "unavailable", str(error)))
+            continue
+        found = store.find(identity)
+        state = "missing" if found is None else found["status"]
+        error = found["error"] if state == "failed" else ""
+        if state == "failed" and found.get("passing"):
+            state = "missing"
+        result.append(Planned(cell, cell_key(identity), identity, state, error, speed.seconds(cell)))
+    # A later seed counts as dearer: first every curve once, cheap systems leading, then the repetitions.
+    place = {seed: number for number, seed in enumerate(sorted({entry.cell.seed for entry in result}))}
+    return sorted(result, key=lambda entry: entry.seconds * (1 + place[entry.cell.seed]))
+
+
+def plan_table(planned: list[Planned]) -> pd.DataFrame:
+    """A plan as a table: columns dataset, system, options, shots, seed, test_rows, state, seconds, error, key."""
+    import pandas as pd
+
+    names = ("dataset", "system", "options", "shots", "seed", "test_rows")
+    rows = [
+        {
+            **{name: getattr(entry.cell, name) for name in names},
+            **{name: getattr(entry, name) for name in ("state", "seconds", "error", "key")},
+        }
+        for entry in planned
+    ]
+    return pd.DataFrame(rows, columns=[*names, "state", "seconds", "error", "key"])
+
+
+def results(study: Study, store: ResultStore) -> pd.DataFrame:
+    """The rows of `store.cells()` that belong to a study as it would run today."""
+    table = store.cells()
+    return table[table["key"].isin({entry.key for entry in plan(study, store)})].reset_index(drop=True)
+
+
+def run(
+    study: Study,
+    store: ResultStore,
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+    retry: bool = False,
+    engine: Engine | None = None,
+) -> Outcome:
+    """Compute every cell of a study that is not in the store.
+
+    A failed cell is recorded with its reason and the rest goes on. What fails for a passing reason (no network, no memory) is tried
+    again by the next run, what fails for its own by `retry`. Several runs on one store share the work; one that is stopped loses only
+    the cells it is at.
+
+    Args:
+        jobs: Threads to use; None takes all cores. A cell takes one unless its study says more.
+        progress: Called with (what goes on and how long it will take, cells finished, cells in all).
+        engine: Where to compute; None takes worker processes on this machine.
+
+    Raises:
+        UserError: The study asks for something that does not exist.
+        FaultError: The store cannot be written to.
+    """
+    begin = time.monotonic()
+    progress("looking at what is there", 0, 0)
+    planned = plan(study, store)
+    todo = deque(entry for entry in planned if entry.state == "missing" or (retry and entry.state == "failed"))
+    outcome = Outcome(present=sum(entry.state == "done" for entry in planned))
+    _note_what_cannot_run(planned, retry, outcome)
+    if todo:
+        with worker.claim(store, "writable"):  # a folder that cannot be written to is better known before the work than after it
+            pass
+        engine = LocalEngine(jobs or os.cpu_count() or 1) if engine is None else engine
+        try:
+            _Run(todo, len(planned), store, engine, progress, retry, outcome).to_the_end()
+        finally:
+            engine.close()
+    outcome.seconds = time.monotonic() - begin
+    return outcome
+
+
+def _note_what_cannot_run(planned: list[Planned], retry: bool, outcome: Outcome) -> None:
+    """Count the cells that this run leaves out, with a line for each reason."""
+    reasons: dict[str, int] = {}
+    for entry in planned:
+        if entry.state == "unavailable" or (entry.state == "failed" and not retry):
+            reasons[entry.error] = reasons.get(entry.error, 0) + 1
+            outcome.failed += entry.state == "failed"
+            outcome.left += entry.state == "unavailable"
+    outcome.problems += [f"{count} {'cell' if count == 1 else 'cells'}: {reason}" for reason, count in reasons.items()]
+
+
+class _Run:
+    """The loop of one run: what waits, what is being computed, what another runner is at."""
+
+    def __init__(
+        self, todo: deque[Planned], total: int, store: ResultStore, engine: Engine, progress: Progress, retry: bool, outcome: Outcome
+    ) -> None:
+        self.todo, self.total, self.store, self.engine = todo, total, store, engine
+        self.progress, self.retry, self.outcome = progress, retry, outcome
+        self.running: dict[int, Planned] = {}
+        self.started: dict[int, float] = {}
+        self.elsewhere: list[tuple[float, Planned]] = []
+        self.given_up: dict[str, str] = {}
+        self.speed = Speed(store)
+        self.number = 0
+
+    def to_the_end(self) -> None:
+        while self.todo or self.running or self.elsewhere:
+            self._look_again()
+            while self.todo and self._room_for(self.todo[0]):
+                self._start(self.todo.popleft())
+            self._tell("")
+            answer = self.engine.next_answer(BUSY_SECONDS)
+            if answer is not None:
+                self._take(*answer)
+
+    def _room_for(self, entry: Planned) -> bool:
+        taken = sum(min(other.cell.threads, self.engine.slots) for other in self.running.values())
+        return taken + min(entry.cell.threads, self.engine.slots) <= self.engine.slots
+
+    def _start(self, entry: Planned) -> None:
+        if entry.cell.system in self.given_up:
+            self.outcome.left += 1
+            return
+        self.number += 1
+        self.running[self.number], self.started[self.number] = entry, time.monotonic()
+        self.engine.submit(self.number, worker.job(entry.cell, entry.identity, self.store, self.retry))
+
+    def _look_again(self) -> None:
+        """Cells that another runner was at a while ago are asked for once more: finished by now, or left behind."""
+        now = time.monotonic()
+        self.todo.extend(entry for due, entry in self.elsewhere if due <= now)
+        self.elsewhere = [(due, entry) for due, entry in self.elsewhere if due > now]
+
+    def _take(self, number: int, answer: dict[str, Any]) -> None:
+        """What a worker says about a cell."""
+        entry, state = self.running[number], answer["state"]
+        if state == "progress":
+            self._tell(f"{entry.cell}: {answer['message']}")
+            return
+        del self.running[number]
+        del self.started[number]
+        if state == "done":
+            self.outcome.computed += 1
+            self.speed.learn(entry.cell, answer["seconds"])
+        elif state == "present":
+            self.outcome.present += 1
+        elif state == "busy":
+            self.elsewhere.append((time.monotonic() + BUSY_SECONDS, entry))
+        elif state == "failed":
+            self._failed(entry, answer["error"], answer["passing"])
+        elif state == "lost" and entry.tries == 0:
+            entry.tries += 1
+            self.todo.append(entry)
+        elif state == "lost":
+            self.store.write(cells.failure(entry.cell, entry.identity, answer["error"], passing=True))
+            self._failed(entry, answer["error"], passing=False)
+        elif state == "stop":
+            raise FaultError(answer["error"])
+
+    def _failed(self, entry: Planned, error: str, passing: bool) -> None:
+        self.outcome.failed += 1
+        self.outcome.problems.append(f"{entry.cell}: {error}")
+        if passing:  # such as weights that cannot be had: the system's other cells would wait for the same
+            self.given_up[entry.cell.system] = error
+
+    def _tell(self, message: str) -> None:
+        finished = self.outcome.computed + self.outcome.present + self.outcome.failed + self.outcome.left
+        ahead = sum(self.speed.seconds(entry.cell) for entry in (*self.todo, *(entry for _, entry in self.elsewhere)))
+        ahead += sum(
+            max(0.0, self.speed.seconds(entry.cell) - time.monotonic() + self.started[number]) for number, entry in self.running.items()
+        )
+        names = message or "; ".join(str(entry.cell) for entry in self.running.values()) or "waiting for another run"
+        self.progress(f"about {duration(ahead / self.engine.slots)} left: {names}", finished, self.total)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for the eye: "40 s", "12 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Speed:
+    """How long cells take, learned from those that are done. Only for order and time left: no result depends on it."""
+
+    GUESS = {"reference": 1.0, "crm": 4.0, "plm": 120.0, "llm": 120.0, "llm+crm": 30.0}
+    """seconds at 1,000 shots of a family of which nothing is known yet"""
+    GROWTH = 0.7
+    """seconds grow with this power of N"""
+
+    def __init__(self, store: ResultStore) -> None:
+        """Learn from every finished cell of a store."""
+        self._known: dict[tuple[str, str], dict[float, list[float]]] = {}
+        done = store.cells()
+        for row in done[done["status"] == "done"].itertuples():
+            self._learn(row.dataset, row.system, row.shots, row.fit_seconds + row.predict_seconds)
+
+    def learn(self, cell: Cell, seconds: float) -> None:
+        """Remember how long a cell took."""
+        self._learn(cell.dataset, cell.system, cell.shots, seconds)
+
+    def _learn(self, dataset: str, system: str, shots: int | str, seconds: float) -> None:
+        self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append(seconds)
+
+    def seconds(self, cell: Cell) -> float:
+        """The mean of cells with as many shots, else scaled from those with the nearest number."""
+        size = _size(cell.shots)
+        known = self._known.get((cell.dataset, cell.system), {})
+        if not known:
+            return self.GUESS[systems.get(cell.system).family] * (size / 1000) ** self.GROWTH
+        nearest = min(known, key=lambda other: abs(math.log(other / size)))
+        return sum(known[nearest]) / len(known[nearest]) * (size / nearest) ** self.GROWTH
+
+
+def _size(shots: int | str) -> float:
+    return 100_000.0 if shots == ALL else float(shots)

@@ -11,7 +11,7 @@ import html
 import io
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
@@ -78,10 +78,8 @@ def _read(files: Mapping[str, bytes], about: About, lowest: int, positive: int) 
     """Keep ratings of at least `lowest` whose user and ISBN are known, and users with at least six of them."""
     users = _users(files["BX-Users.csv"])
     books = _books(files["BX-Books.csv"])
-    lines = _text(files["BX-Book-Ratings.csv"]).split("\r\n")[1:-1]
-    ratings = pd.DataFrame([line[1:-1].split('";"') for line in lines], columns=["user", "item", "rating"])
-    ratings["rating"] = ratings["rating"].astype(int)
-    ratings = ratings[ratings["item"].isin(books.index) & ratings["user"].isin(users.index) & (ratings["rating"] >= lowest)]
+    ratings = _ratings(files["BX-Book-Ratings.csv"], set(users.index), set(books.index))
+    ratings = ratings[ratings["rating"] >= lowest]
     sizes = ratings.groupby("user", sort=False).size()  # users in the order of their first rating
     kept = sizes[sizes >= _FEWEST]
     facts = {
@@ -92,7 +90,6 @@ def _read(files: Mapping[str, bytes], about: About, lowest: int, positive: int) 
         "age_buckets_of_all_users": users["age"].nunique(),
     }
 
-    ratings = ratings[ratings["user"].isin(kept.index)]
     rows = ratings.groupby("user", sort=False).indices  # each user's ratings in the order of the file
     order = [rows[user][_shuffled(len(rows[user]))] for user in kept.index[_shuffled(len(kept))]]
     ratings = ratings.iloc[np.concatenate(order)].reset_index(drop=True)
@@ -101,7 +98,7 @@ def _read(files: Mapping[str, bytes], about: About, lowest: int, positive: int) 
     sample[np.cumsum([len(part) for part in order]) - 1] = True
     split = np.full(len(ratings), "", dtype="<U5")
     split[sample] = _split(len(kept))
-    books = books.loc[books.index.isin(ratings["item"])]
+    books = books.loc[pd.unique(ratings["item"])]
     return assemble(replace(about, facts=facts), ratings, users.loc[kept.index], books, range(lowest, 11), sample, split)
 
 
@@ -120,8 +117,15 @@ def _split(samples: int) -> np.ndarray:
     return np.repeat(["train", "valid", "test"], [train - valid, valid, samples - train])
 
 
-def _text(content: bytes) -> str:
-    return content.decode("cp1252", errors="replace")
+def _stream(content: bytes, newline: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(content), encoding="cp1252", errors="replace", newline=newline)
+
+
+def _rows(content: bytes) -> Iterator[list[str]]:
+    """The fields of each line below the header, without their quotes."""
+    lines = iter(_stream(content, newline="\r\n"))
+    next(lines)
+    return (line.strip()[1:-1].split('";"') for line in lines)
 
 
 def _words(field: str) -> str:
@@ -129,10 +133,15 @@ def _words(field: str) -> str:
     return html.unescape(field.replace('\\"', '"')).replace("\t", " ").strip()
 
 
+def _ratings(content: bytes, users: set[str], books: set[str]) -> pd.DataFrame:
+    """The ratings of known users and books, in the order of the file."""
+    rows = [(user, isbn, int(rating)) for user, isbn, rating in _rows(content) if user in users and isbn in books]
+    return pd.DataFrame(rows, columns=["user", "item", "rating"])
+
+
 def _books(content: bytes) -> pd.DataFrame:
     """Title, author, year and publisher of every book with a proper ISBN, which is the index."""
-    lines = (line.split('";"')[:5] for line in _text(content).split("\r\n")[1:-1])
-    rows = [(isbn[1:], *map(_words, words)) for isbn, *words in lines if re.fullmatch(r"[0-9A-Za-z]{10}", isbn[1:])]
+    rows = [(isbn, *map(_words, words[:4])) for isbn, *words in _rows(content) if re.fullmatch(r"[0-9A-Za-z]{10}", isbn)]
     books = pd.DataFrame(rows, columns=["isbn", "title", "author", "year", "publisher"]).drop_duplicates("isbn").set_index("isbn")
     books["year"] = books["year"].where(books["year"].str.len() == 4, _UNKNOWN)
     for column in ("author", "publisher"):
@@ -142,7 +151,7 @@ def _books(content: bytes) -> pd.DataFrame:
 
 def _users(content: bytes) -> pd.DataFrame:
     """Country and age bucket of every user; the id is the index."""
-    reader = csv.reader(io.StringIO(_text(content), newline=""), delimiter=";", escapechar="\\", doublequote=False)
+    reader = csv.reader(_stream(content, newline=""), delimiter=";", escapechar="\\", doublequote=False)
     next(reader)
     rows = [(user, _country(location), _age(age)) for user, location, age in reader]
     return pd.DataFrame(rows, columns=["user", "country", "age"]).set_index("user")

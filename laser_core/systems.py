@@ -33,10 +33,16 @@ class System:
 
 
 _SYSTEMS = [
+    System("popularity", "Item popularity", "reference", "laser_core.crm.reference:ItemPopularity"),
     System("history-lr", "History-LR", "reference", "laser_core.crm.reference:HistoryLR"),
     System("stats-lr", "Stats-LR", "reference", "laser_core.crm.reference:StatsLR"),
-    System("lightgbm", "LightGBM", "reference", "laser_core.crm.reference:LightGBM", needs=("lightgbm",)),
+    System("lightgbm", "LightGBM", "reference", "laser_core.crm.boosted_trees:LightGBM", needs=("lightgbm",)),
     System("deepfm", "DeepFM", "crm", "laser_core.crm.deepfm:DeepFM", paper_row="DeepFM", needs=("torch",)),
+    System("autoint", "AutoInt", "crm", "laser_core.crm.autoint:AutoInt", paper_row="AutoInt", needs=("torch",)),
+    System("dcnv2", "DCNv2", "crm", "laser_core.crm.dcnv2:DCNv2", paper_row="DCNv2", needs=("torch",)),
+    System("gru4rec", "GRU4Rec", "crm", "laser_core.crm.gru4rec:GRU4Rec", paper_row="GRU4Rec", needs=("torch",)),
+    System("caser", "Caser", "crm", "laser_core.crm.caser:Caser", paper_row="Caser", needs=("torch",)),
+    System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", paper_row="SASRec", needs=("torch",)),
     System("din", "DIN", "crm", "laser_core.crm.din:DIN", paper_row="DIN", needs=("torch",)),
     System("laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only", needs=("torch", "transformers", "peft")),
     System(

@@ -6,14 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from laser_core import __version__
 from laser_core.console import PoliteGroup, note, print_json, print_table, progress_bar
 from laser_core.errors import DataError, FaultError, LaserError, UserError, unknown
-from laser_core.settings import PROJECT
+from laser_core.settings import PROJECT, get_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from laser_core.study.spec import Study
+    from laser_core.study.store import ResultStore
 
 
 class LaserGroup(PoliteGroup):
@@ -287,6 +293,188 @@ def score(
 
 # ---- studies -----------------------------------------------------------------------------------------------------------------
 
+StudyName = Annotated[str, typer.Argument(help="Name of a study (`laser study list`) or a TOML file.", autocompletion=_studies)]
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Folder of the results; without it LASER_STORE, and the recorded results to read.")
+]
+Profile = Annotated[str | None, typer.Option(help="smoke, demo or full; without it LASER_PROFILE, else demo.")]
+
+
+@study_app.command("list", epilog="Example: `laser study list`")
+def study_list(as_json: Json = False) -> None:
+    """The studies that come with the kit."""
+    from laser_core.study.spec import load_study, studies
+
+    rows = []
+    for name in studies():
+        study = load_study(name)
+        rows.append({"name": name, "title": study.title, "question": study.question, "cells": len(study.cells()), "profile": study.profile})
+    if as_json:
+        print_json(rows)
+        return
+    print_table("Studies", ["name", "cells", "question"], [(row["name"], row["cells"], row["question"]) for row in rows], numbers=["cells"])
+
+
+@study_app.command("plan", epilog="Example: `laser study plan demo --profile full`")
+def study_plan(name: StudyName, store: Store = None, profile: Profile = None, as_json: Json = False) -> None:
+    """Every cell of a study in the order it would run, its state, and the seconds it is expected to take. Runs nothing."""
+    from laser_core.study import runner, spec
+
+    table = runner.plan_table(runner.plan(spec.load_study(name, profile), _store(store)))
+    if as_json:
+        print_json(table)
+        return
+    rows = zip(
+        table["dataset"], table["system"], table["options"], table["shots"], table["seed"], table["state"], table["seconds"], strict=True
+    )
+    print_table(
+        f"Study {name}: {len(table)} cells",
+        ["data set", "system", "options", "N", "seed", "state", "seconds"],
+        [(*cell, _pairs(options), shots, seed, state, f"{seconds:.1f}") for *cell, options, shots, seed, state, seconds in rows],
+        numbers=["N", "seed", "seconds"],
+    )
+    missing = table[table["state"] == "missing"]
+    note(f"{len(missing)} of {len(table)} cells are missing, about {runner.duration(missing['seconds'].sum())} of computing on one core.")
+
+
+@study_app.command("run", epilog="Example: `laser study run demo --jobs 2`")
+def study_run(
+    name: StudyName,
+    jobs: Annotated[int | None, typer.Option(help="Cores to use; without it all.", min=1)] = None,
+    store: Store = None,
+    profile: Profile = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Compute cells again that failed for a reason of their own.")] = False,
+) -> None:
+    """Compute what is missing of a study. Ctrl-C loses at most the cells under way. Exit code 1 if a cell failed."""
+    from laser_core.study import spec
+
+    if not _run_study(spec.load_study(name, profile), _store(store), jobs, retry):
+        raise typer.Exit(1)
+
+
+@study_app.command("status", epilog="Example: `laser study status demo --json`")
+def study_status(name: StudyName, store: Store = None, profile: Profile = None, as_json: Json = False) -> None:
+    """How many cells of a study are done, missing, failed or not to be had here, for each data set and system."""
+    from laser_core.study import runner, spec
+
+    table = runner.plan_table(runner.plan(spec.load_study(name, profile), _store(store)))
+    states = ["done", "missing", "failed", "unavailable"]
+    counts = (
+        table.groupby(["dataset", "system"], sort=False)["state"].value_counts().unstack(fill_value=0).reindex(columns=states, fill_value=0)
+    )
+    if as_json:
+        print_json(counts.reset_index())
+        return
+    print_table(
+        f"Study {name}", ["data set", "system", *states], [(*key, *values) for key, *values in counts.itertuples(name=None)], numbers=states
+    )
+    for error, cells in table[table["error"] != ""].groupby("error", sort=False):
+        note(f"{len(cells)} x {error}")
+
+
+@study_app.command("table", epilog="Example: `laser study table demo --metric log_loss`")
+def study_table(
+    name: Annotated[str | None, typer.Argument(help="A study; without it everything in the store.", autocompletion=_studies)] = None,
+    metric: Annotated[str, typer.Option(help="auc or log_loss.")] = "auc",
+    store: Store = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Means with 95 % intervals over seeds and test users: a row a system, a column for each N."""
+    from laser_core.study import runner, spec
+    from laser_core.study.summary import summarise
+
+    if metric not in ("auc", "log_loss"):
+        raise unknown("metric", metric, ("auc", "log_loss"))
+    results = _store(store)
+    table = summarise(runner.results(spec.load_study(name, profile), results) if name else results.cells())
+    if as_json:
+        print_json(table)
+        return
+    _print_summary(table, metric)
+
+
+def _run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False) -> bool:
+    """Run a study with a bar, and say what happened; True if nothing failed."""
+    from laser_core.study import runner
+
+    with progress_bar(f"study {study.name}") as progress:
+        outcome = runner.run(study, store, jobs=jobs, progress=progress, retry=retry)
+    for problem in outcome.problems:
+        note(f"not run: {problem}")
+    words = f"{outcome.computed} cells computed, {outcome.present} were there"
+    words += f", {outcome.failed} failed" * bool(outcome.failed) + f", {outcome.left} left out" * bool(outcome.left)
+    note(f"study {study.name}: {words} ({runner.duration(outcome.seconds)}); results in {store.folder}")
+    return not outcome.failed and not outcome.left
+
+
+def _print_summary(table: pd.DataFrame, metric: str) -> None:
+    """Each data set as a table: systems down, N across, mean and 95 % interval in a cell."""
+    from laser_core.systems import SYSTEMS
+
+    if table.empty:
+        note("not run: there is no result yet. `laser study run demo` computes some.")
+    order = {system: place for place, system in enumerate(SYSTEMS)}
+    for dataset, rows in table[table["current"]].groupby("dataset", sort=False):
+        columns = rows.sort_values("train_rows")["shots"].astype(str).drop_duplicates().tolist()
+        lines = []
+        for (system, variant, test_rows), group in rows.groupby(["system", "variant", "test_rows"], sort=False):
+            cells = {str(row.shots): row for row in group.itertuples()}
+            values = [_interval(cells[shots], metric) if shots in cells else "not run" for shots in columns]
+            seeds = sorted(group["seeds"].unique())
+            span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+            label = SYSTEMS[system].label if system in SYSTEMS else system
+            lines.append((order.get(system, len(order)), (f"{label} ({variant})" if variant else label, *values, span, f"{test_rows:,}")))
+        heads = [f"N = {shots}" for shots in columns]
+        title = f"{dataset}: {metric.replace('_', ' ')}, mean and 95 % interval over seeds and test users; N counts training labels"
+        lines.sort(key=lambda line: line[0])
+        print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
+    stale = int((~table["current"].astype(bool)).sum())
+    if stale:
+        note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")
+
+
+def _interval(row: Any, metric: str) -> str:
+    """Mean, and its interval on a second line."""
+    low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
+    return f"{getattr(row, metric):.4f}\n{low:.3f}-{high:.3f}"
+
+
+def _pairs(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+# ---- the demo and the dashboard ----------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: `laser demo --no-browser`")
+def demo(
+    no_app: Annotated[bool, typer.Option("--no-app", help="Only the study and its table.")] = False,
+    no_browser: NoBrowser = False,
+    port: Port = 8501,
+    jobs: Annotated[int | None, typer.Option(help="Cores to use; without it all.", min=1)] = None,
+) -> None:
+    """The demo study on the bundled data, from weights to dashboard. A second run computes nothing twice."""
+    from laser_core.doctor import DEMO_BACKBONE
+    from laser_core.study import runner, spec
+
+    study, store = spec.load_study("demo"), _store(None)
+    note(f"{study.title} {study.question}".strip())
+    note(
+        f"1. weights of {DEMO_BACKBONE}; 2. {len(study.cells())} cells, what is there is kept; 3. a table{'' if no_app else '; 4. the dashboard'}"
+    )
+    try:
+        _fetch(DEMO_BACKBONE)
+    except LaserError as error:
+        study = spec.without(study, "llm")
+        note(f"going on without the language model: {error}")
+    _run_study(study, store, jobs)
+    from laser_core.study.summary import summarise
+
+    _print_summary(summarise(runner.results(study, store)), "auc")
+    if not no_app:
+        dashboard(port, no_browser)
+
 
 @app.command("app", epilog="Example: `laser app --port 8600 --no-browser`")
 def dashboard(port: Port = 8501, no_browser: NoBrowser = False) -> None:
@@ -297,6 +485,14 @@ def dashboard(port: Port = 8501, no_browser: NoBrowser = False) -> None:
 # ---- details -----------------------------------------------------------------------------------------------------------------
 
 _TRAINED = "trained.json"
+
+
+def _store(folder: Path | None) -> ResultStore:
+    """The result store of a folder; without one your own results, then the recorded ones."""
+    from laser_core.study.store import ResultStore
+
+    settings = get_settings()
+    return ResultStore(folder) if folder else ResultStore(settings.store, settings.recorded)
 
 
 def _load(name: str, source: Path | None = None):

@@ -103,21 +103,8 @@ def note(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """For scripts: one JSON document; what is not a number (NaN) becomes null."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
-
-
-def _plain(value: Any) -> Any:
-    """Containers, NumPy numbers and NaN as JSON knows them."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and value != value:
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    """For scripts: one JSON document; a table becomes a list of its rows, what is not a number becomes null."""
+    print(value.to_json(orient="records", indent=2) if hasattr(value, "to_json") else json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -408,6 +409,18 @@ def _run_study(study: Study, store: ResultStore, jobs: int | None = None, retry:
     return not outcome.failed and not outcome.left
 
 
+def _without_language_models(study: Study) -> Study:
+    """The same study for a machine that has no weights."""
+    from laser_core.systems import SYSTEMS
+
+    parts = []
+    for grid in study.grids:
+        light = tuple(system for system in grid.systems if "transformers" not in SYSTEMS[system].needs)
+        if light:
+            parts.append(dataclasses.replace(grid, systems=light))
+    return dataclasses.replace(study, grids=tuple(parts))
+
+
 def _print_summary(table: pd.DataFrame, metric: str) -> None:
     """Each data set as a table: systems down, N across, mean and 95 % interval in a cell."""
     from laser_core.systems import SYSTEMS
@@ -460,13 +473,17 @@ def demo(
 
     study, store = spec.load_study("demo"), _store(None)
     note(f"{study.title} {study.question}".strip())
-    note(
-        f"1. weights of {DEMO_BACKBONE}; 2. {len(study.cells())} cells, what is there is kept; 3. a table{'' if no_app else '; 4. the dashboard'}"
-    )
+    steps = [
+        f"weights of {DEMO_BACKBONE}",
+        f"{len(study.cells())} cells, computed where missing",
+        "a table",
+        *["the dashboard"] * (not no_app),
+    ]
+    note("; ".join(f"{number}. {step}" for number, step in enumerate(steps, start=1)))
     try:
         _fetch(DEMO_BACKBONE)
     except LaserError as error:
-        study = spec.without(study, "llm")
+        study = _without_language_models(study)
         note(f"going on without the language model: {error}")
     _run_study(study, store, jobs)
     from laser_core.study.summary import summarise

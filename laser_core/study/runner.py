@@ -164,6 +164,7 @@ class _Run:
         self.running: dict[int, Planned] = {}
         self.started: dict[int, float] = {}
         self.elsewhere: list[tuple[float, Planned]] = []
+        self.doing: dict[int, str] = {}
         self.given_up: dict[str, str] = {}
         self.speed = Speed(store)
         self.number = 0
@@ -173,7 +174,7 @@ class _Run:
             self._look_again()
             while self.todo and self._room_for(self.todo[0]):
                 self._start(self.todo.popleft())
-            self._tell("")
+            self._tell()
             answer = self.engine.next_answer(BUSY_SECONDS)
             if answer is not None:
                 self._take(*answer)
@@ -200,10 +201,10 @@ class _Run:
         """What a worker says about a cell."""
         entry, state = self.running[number], answer["state"]
         if state == "progress":
-            self._tell(f"{entry.cell}: {answer['message']}")
+            self.doing[number] = answer["message"]
             return
-        del self.running[number]
-        del self.started[number]
+        del self.running[number], self.started[number]
+        self.doing.pop(number, None)
         if state == "done":
             self.outcome.computed += 1
             self.speed.learn(entry.cell, answer["seconds"])
@@ -228,14 +229,19 @@ class _Run:
         if passing:  # such as weights that cannot be had: the system's other cells would wait for the same
             self.given_up[entry.cell.system] = error
 
-    def _tell(self, message: str) -> None:
+    def _tell(self) -> None:
         finished = self.outcome.computed + self.outcome.present + self.outcome.failed + self.outcome.left
         ahead = sum(self.speed.seconds(entry.cell) for entry in (*self.todo, *(entry for _, entry in self.elsewhere)))
         ahead += sum(
             max(0.0, self.speed.seconds(entry.cell) - time.monotonic() + self.started[number]) for number, entry in self.running.items()
         )
-        names = message or "; ".join(str(entry.cell) for entry in self.running.values()) or "waiting for another run"
-        self.progress(f"about {duration(ahead / self.engine.slots)} left: {names}", finished, self.total)
+        doing = [
+            f"{entry.cell.system} N={entry.cell.shots} seed {entry.cell.seed} ({self.doing.get(number, 'starting')})"
+            for number, entry in self.running.items()
+        ]
+        self.progress(
+            f"about {duration(ahead / self.engine.slots)} left: {', '.join(doing) or 'another run is at it'}", finished, self.total
+        )
 
 
 def duration(seconds: float) -> str:
@@ -248,10 +254,10 @@ def duration(seconds: float) -> str:
 class Speed:
     """How long cells take, learned from those that are done. Only for order and time left: no result depends on it."""
 
-    GUESS = {"reference": 1.0, "crm": 4.0, "plm": 120.0, "llm": 120.0, "llm+crm": 30.0}
-    """seconds at 1,000 shots of a family of which nothing is known yet"""
-    GROWTH = 0.7
-    """seconds grow with this power of N"""
+    FIXED = {"reference": 0.5, "crm": 1.5, "plm": 20.0, "llm": 20.0, "llm+crm": 20.0}
+    """seconds of a family's cell however few its shots, until something is known"""
+    EACH_THOUSAND = {"reference": 0.1, "crm": 0.2, "plm": 60.0, "llm": 60.0, "llm+crm": 1.0}
+    """seconds more for every thousand shots"""
 
     def __init__(self, store: ResultStore) -> None:
         """Learn from every finished cell of a store."""
@@ -268,13 +274,14 @@ class Speed:
         self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append(seconds)
 
     def seconds(self, cell: Cell) -> float:
-        """The mean of cells with as many shots, else scaled from those with the nearest number."""
-        size = _size(cell.shots)
+        """The mean of cells with as many shots, else worked out from those with the nearest number."""
+        size, family = _size(cell.shots), systems.get(cell.system).family
         known = self._known.get((cell.dataset, cell.system), {})
         if not known:
-            return self.GUESS[systems.get(cell.system).family] * (size / 1000) ** self.GROWTH
+            return self.FIXED[family] + self.EACH_THOUSAND[family] * size / 1000
         nearest = min(known, key=lambda other: abs(math.log(other / size)))
-        return sum(known[nearest]) / len(known[nearest]) * (size / nearest) ** self.GROWTH
+        seconds = sum(known[nearest]) / len(known[nearest])
+        return max(seconds * min(1.0, size / nearest), seconds + self.EACH_THOUSAND[family] * (size - nearest) / 1000)
 
 
 def _size(shots: int | str) -> float:

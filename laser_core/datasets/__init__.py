@@ -11,13 +11,18 @@ from __future__ import annotations
 import importlib
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from laser_core.datasets.cards import card
 from laser_core.datasets.dataset import About, CTRDataset
 from laser_core.datasets.sources import Reader, read_raw
-from laser_core.errors import DataError, FaultError, unknown
+from laser_core.errors import DataError, FaultError, UserError, unknown
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
+
+__all__ = ["NAMES", "about", "cache_folder", "card", "load", "names"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,40 +36,81 @@ _MODULES = {
 NAMES = tuple(_MODULES)
 
 
-def load(name: str, source: Path | None = None, progress: Progress = no_progress, again: bool = False) -> CTRDataset:
+def load(name: str | Path, source: Path | None = None, progress: Progress = no_progress, again: bool = False) -> CTRDataset:
     """A data set, from its cache in `settings.home / "datasets"`; the first time it is obtained, checked, parsed and cached.
 
     Args:
+        name: One of `names()`, or the mapping file (.toml) of your own ratings: see `laser_core.datasets.custom`.
         source: A folder or zip with the raw files. Not read when the data set is in the cache: the files are checked, so they would
             give the same.
         again: Parse the raw files even when the data set is in the cache.
 
     Raises:
-        UserError: There is no such data set.
+        UserError: There is no such data set, or its mapping file is wrong.
         DataError: A raw file is missing, damaged or of another edition.
         FaultError: The raw files cannot be obtained, or the cache cannot be written.
     """
-    reader = _reader(name)
-    folder = cache_folder(name)
-    if folder.exists() and not again:
-        try:
-            return CTRDataset.load(folder)
-        except DataError as error:
-            damaged = error
-    else:
-        damaged = None
+    if str(name).endswith(".toml"):
+        return _load_own(Path(name), progress, again)
+    folder = cache_folder(str(name))
+    known = name in _MODULES
+    if not known and not (folder / "dataset.json").exists():
+        raise unknown("data set", str(name), names())
+    if not again or not known:
+        cached = _from_cache(folder)
+        if cached is not None:
+            return cached
+        if not known:
+            raise DataError(f"the parsed data set '{name}' was damaged: load its mapping file again")
+    reader = _reader(str(name))
     files = read_raw(reader.raw, source, progress)
     progress(f"parsing {name}", 0, 0)
-    dataset = reader.read(files)
+    return _to_cache(reader.read(files))
+
+
+def _load_own(path: Path, progress: Progress, again: bool) -> CTRDataset:
+    """Your own ratings; parsed anew whenever the mapping file or a file it names has changed."""
+    from laser_core.datasets import custom
+
+    own = custom.open_mapping(path)
+    if own.mapping.name in NAMES:
+        raise UserError(f"{path}: the name '{own.mapping.name}' belongs to a data set of the kit: choose another")
+    cached = None if again else _from_cache(cache_folder(own.mapping.name))
+    if cached is not None and cached.about.facts.get("source") == own.fingerprint:
+        return cached
+    progress(f"parsing {own.mapping.name}", 0, 0)
+    return _to_cache(custom.build(own))
+
+
+def _from_cache(folder: Path) -> CTRDataset | None:
+    """The cached data set; None if there is none or it is damaged: then it is set aside, and that is said."""
+    if not folder.exists():
+        return None
     try:
-        if damaged is not None:
-            aside = Path(tempfile.mkdtemp(prefix=f"{name}-damaged-", dir=folder.parent))
-            folder.replace(aside)
-            _LOG.warning("%s; it was set aside as %s and made again", damaged, aside.name)
+        return CTRDataset.load(folder)
+    except DataError as error:
+        damaged = error
+    with _writing(folder):
+        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-damaged-", dir=folder.parent))
+        folder.replace(aside)
+    _LOG.warning("%s (set aside as %s)", damaged, aside)
+    return None
+
+
+def _to_cache(dataset: CTRDataset) -> CTRDataset:
+    """Save a data set, and open what was saved: its arrays then need no memory."""
+    folder = cache_folder(dataset.name)
+    with _writing(folder):
         dataset.save(folder)
+    return CTRDataset.load(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FaultError(f"{folder} cannot be written ({error.strerror}): free space there or set LASER_HOME to another folder") from None
-    return CTRDataset.load(folder)
 
 
 def about(name: str) -> About:
@@ -73,7 +119,13 @@ def about(name: str) -> About:
     Raises:
         UserError: There is no such data set.
     """
-    return _reader(name).about
+    return _reader(name).about if name in _MODULES else load(name).about
+
+
+def names() -> tuple[str, ...]:
+    """The data sets of the kit, then your own that have been loaded before."""
+    own = sorted(path.parent.name for path in cache_folder("").glob("*/dataset.json"))
+    return (*NAMES, *(name for name in own if name not in NAMES and "-damaged-" not in name))
 
 
 def cache_folder(name: str) -> Path:
@@ -82,6 +134,4 @@ def cache_folder(name: str) -> Path:
 
 
 def _reader(name: str) -> Reader:
-    if name not in _MODULES:
-        raise unknown("data set", name, NAMES)
     return importlib.import_module(f"laser_core.datasets.{_MODULES[name]}").READERS[name]

@@ -210,12 +210,13 @@ class CTRDataset:
 
         Args:
             rows: `(batch,)` sample numbers, in any order, repeats allowed.
-            length: K, the width of the history; None takes `about.history_length`.
+            length: K, the width of the history; None takes `about.history_length`, 0 or less the longest history among the rows.
         """
         length = self.about.history_length if length is None else length
         target = self.sample_event[rows]
         start = self.history_start(rows, length)
-        place = start[:, None] + np.arange(length)[None, :]  # (batch, history)
+        width = length if length > 0 else int((target - start).max(initial=0))
+        place = start[:, None] + np.arange(width)[None, :]  # (batch, history)
         real = place < target[:, None]
         place = np.where(real, place, 0)
         return Batch(
@@ -243,23 +244,29 @@ class CTRDataset:
         """
         if n == ALL:
             return np.asarray(self.train)
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise UserError(f"shots must be a positive whole number or 'all', not {n!r}")
-        if n > len(self.train):
+        if _count("shots", n) > len(self.train):
             raise UserError(f"{n:,} shots asked for, but {self.name} has {len(self.train):,} training samples: use at most that, or 'all'")
         return np.sort(self._order(self.train, "shots", seed)[:n])
 
     def validation_rows(self, n: int | str, seed: int) -> np.ndarray:
-        """The validation samples that go with N shots: min(max(N, 256), 20,000) of the validation split, nested, ascending."""
-        count = len(self.train) if n == ALL else int(n)
+        """The validation samples that go with N shots: min(max(N, 256), 20,000) of the validation split, nested, ascending.
+
+        Raises:
+            UserError: N is not a positive whole number or "all".
+        """
+        count = len(self.train) if n == ALL else _count("shots", n)
         count = min(max(count, 256), 20_000, len(self.valid))
         return np.sort(self._order(self.valid, "valid", seed)[:count])
 
     def test_rows(self, limit: int | str = ALL) -> np.ndarray:
-        """The test samples, or a fixed nested subset of them for systems too slow for all; ascending."""
-        if limit == ALL or limit >= len(self.test):
+        """The test samples, or a fixed nested subset of them for systems too slow for all; ascending.
+
+        Raises:
+            UserError: The limit is not a positive whole number or "all".
+        """
+        if limit == ALL or _count("test rows", limit) >= len(self.test):
             return np.asarray(self.test)
-        return np.sort(self._order(self.test, "test")[: int(limit)])
+        return np.sort(self._order(self.test, "test")[:limit])
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 
@@ -364,6 +371,12 @@ class CTRDataset:
         if name not in self.fields:
             raise unknown(f"field of {self.name}", name, self.fields)
         return self.fields[name]
+
+
+def _count(what: str, n: int | str) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise UserError(f"{what} must be a positive whole number or 'all', not {n!r}")
+    return int(n)
 
 
 def _open(path: Path) -> np.ndarray:

@@ -42,7 +42,8 @@ ABOUT_1M = About(
     redistributable=False,
     traps=(
         "77 % of ratings share (user, timestamp) with another: the order inside ties is fixed as (timestamp, user, movie).",
-        "The split is by global time and most validation and test users are not among the training users: a user-id embedding hurts.",
+        "The split is by global time: most validation samples, but few test samples, are of users without a training sample. What helps "
+        "with unseen users looks better in validation than it is in test, and a user-id embedding hurts.",
         "The title is one-to-one with the movie id, so conventional models do not read it as a further field.",
     ),
 )

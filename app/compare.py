@@ -60,8 +60,7 @@ theirs = paper_values(dataset, metric)
 show_figure(
     figures.comparison(shown, metric, theirs, titles()),
     f"compare-{dataset}-{metric}-{shots}",
-    f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals and the "
-    "paper's values.",
+    f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
 )
 

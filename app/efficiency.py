@@ -63,11 +63,12 @@ references = (
 )
 figure = figures.sample_efficiency(shown, metric, x, references, titles())
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
+winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
 show_figure(
     figure,
     f"sample-efficiency-{dataset}-{metric}",
     f"Line chart: test {figures.METRICS[metric].label} against {figures.X_AXES[x]} for {shown['system'].nunique()} systems on "
-    f"{titles()[dataset]}. Best: {figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}.",
+    f"{titles()[dataset]}. Best: {winner}.",
     shown,
 )
 

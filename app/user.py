@@ -184,7 +184,7 @@ else:
     missing = [label for label in answers["name"].unique() if answers[answers["name"] == label]["row"].nunique() < len(order)]
     if missing:
         st.caption(
-            f"Not every candidate is in the test subset of {words.markdown(', '.join(missing))}: slow systems are scored on a fixed part of "
+            f"Not every candidate is in the test rows of {words.markdown(', '.join(missing))}: slow systems see a fixed part of them."
             "the test set."
         )
 

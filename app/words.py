@@ -9,7 +9,7 @@ import pandas as pd
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>&@^=])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def tidy(text: object, longest: int = 0) -> str:
@@ -32,7 +32,10 @@ def csv(table: pd.DataFrame) -> bytes:
     """A table as CSV that a spreadsheet opens without running anything: text that looks like a formula gets an apostrophe in front."""
 
     def guard(value: object) -> object:
-        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        if not isinstance(value, str):
+            return value
+        value = tidy(value)
+        return f"'{value}" if value.startswith(_FORMULA) else value
 
     safe = table.map(guard)
     safe.columns = [guard(str(column)) for column in safe.columns]

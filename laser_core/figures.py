@@ -228,10 +228,13 @@ def _series(summary: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     order = {name: place for place, name in enumerate(SYSTEMS)}
     groups = []
     sizes = summary.groupby(["system", "variant"])["test_rows"].nunique()
-    for (system, variant, test_rows), rows in summary.groupby(["system", "variant", "test_rows"], sort=False):
+    parts = ["system", "variant", "test_rows", "revision", "data_version", "current"]
+    for (system, variant, test_rows, revision, data_version, current), rows in summary.groupby(parts, sort=False):
         name = system_label(system, variant)
         if sizes[(system, variant)] > 1:
             name += f" [{count(test_rows)} test rows]"
+        if not current:
+            name += f" [older: revision {revision}, data {data_version[:6]}]"
         groups.append((system, name, rows))
     return sorted(groups, key=lambda group: (order.get(group[0], len(order)), group[1]))
 

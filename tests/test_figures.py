@@ -1,0 +1,173 @@
+"""Figures by their structure: what they draw is what the table says, and everyone can tell the systems apart."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from laser_core import figures
+from laser_core.systems import SYSTEMS
+
+
+def points(**changes) -> pd.DataFrame:
+    """Two systems at three N."""
+    rows = [
+        {
+            "dataset": "movielens-small", "system": system, "variant": "", "shots": shots, "train_rows": n, "labels_seen": n,
+            "test_rows": 1000, "revision": 1, "data_version": "v", "current": True, "seeds": 3, "auc": base + place / 50, "auc_low": base + place / 50 - 0.01,
+            "auc_high": base + place / 50 + 0.01, "log_loss": 0.6, "log_loss_low": 0.59, "log_loss_high": 0.61, "accuracy": 0.6, "ece": 0.1,
+            "fit_seconds": 1.0 + place, "predict_seconds": 0.1, "parameters": 10.0,
+        } | changes
+        for system, base in (("din", 0.6), ("laser-llm", 0.7))
+        for place, (shots, n) in enumerate(((64, 64), (1024, 1024), ("all", 49070)))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def lines(figure) -> dict[str, object]:
+    return {trace.name: trace for trace in figure.data if trace.showlegend is not False}
+
+
+def axis_words(figure) -> str:
+    return " ".join(re.sub("<[^>]*>", " ", figure.layout.xaxis.title.text).split())
+
+
+# ---- the look of systems -------------------------------------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("ground", ["#FFFFFF", "#0F131A"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_colours_are_readable_on_both_themes(system, ground):
+    """WCAG 2.1, 1.4.11: at least 3 : 1 for graphics."""
+    dark, light = sorted([luminance(figures.style(system).colour), luminance(ground)])
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_no_two_systems_look_alike():
+    looks = {name: figures.style(name) for name in SYSTEMS}
+    assert len({look.colour for look in looks.values()}) == len(SYSTEMS)
+    assert len({look.symbol for look in looks.values()}) == len(SYSTEMS)
+
+
+SEEN_AS = {  # Machado, Oliveira and Fernandes (2009), severity 1
+    "all colours": np.eye(3),
+    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+}
+
+
+@pytest.mark.parametrize("eyes", SEEN_AS)
+def test_colours_of_the_main_systems_stay_apart(eyes):
+    """Distance in OKLab (times 100), for the systems that the demo draws together; 2 is just noticeable."""
+    to_lms = np.array(
+        [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]]
+    )
+    to_lab = np.array(
+        [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]]
+    )
+    seen = {}
+    for system in ("history-lr", "stats-lr", "lightgbm", "deepfm", "din", "laser-llm", "laser-llm-many", "laser-crm"):
+        parts = np.array([int(figures.style(system).colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        seen[system] = to_lab @ np.cbrt(to_lms @ np.clip(SEEN_AS[eyes] @ linear, 0, 1)) * 100
+    closest = min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen.values(), 2))
+    assert closest > 5
+
+
+def test_an_unknown_system_keeps_its_look():
+    assert figures.style("my-own") == figures.style("my-own")
+    assert figures.system_label("my-own", "k=3") == "my-own (k=3)"
+
+
+# ---- text ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["<b>x</b>", "$a$ and $b$", "\u202eevil", "<a href='javascript:1'>x</a>", "a" * 500])
+def test_plain_leaves_no_markup(text):
+    safe = figures.plain(text)
+    assert not re.search(r"[<>$\u202e]", safe.replace("&#36;", ""))
+    assert len(safe) < 400
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.7432, ".7432"), (-0.012, "-.0120"), (1.5, "1.5000"), (float("nan"), "—"), (10.25, "10.2500")]
+)
+def test_numbers_as_the_papers_print_them(value, words):
+    assert figures.number(value) == words
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------------------
+
+
+def test_sample_efficiency_draws_the_table():
+    table = points()
+    figure = figures.sample_efficiency(table, "auc", titles={"movielens-small": "MovieLens-small"})
+    drawn = lines(figure)
+    assert list(drawn) == ["DIN", "Laser, LLM only"]
+    for system, name in (("din", "DIN"), ("laser-llm", "Laser, LLM only")):
+        rows = table[table["system"] == system]
+        assert list(drawn[name].x) == [64, 1024, 49070]
+        assert list(drawn[name].y) == list(rows["auc"])
+        band = next(trace for trace in figure.data if trace.fill == "toself" and trace.legendgroup == name)
+        assert min(band.y) == pytest.approx(rows["auc_low"].min())
+        assert max(band.y) == pytest.approx(rows["auc_high"].max())
+    assert figure.layout.xaxis.type == "log"
+    assert "all" in figure.layout.xaxis.ticktext[-1]
+    assert "MovieLens-small · 3 seeds · 1,000 test rows" in axis_words(figure)
+    assert "histories may show earlier ratings" in axis_words(figure)
+
+
+def test_results_of_different_settings_are_never_joined():
+    more = points(variant="history=60")
+    fewer = points(test_rows=200)
+    older = points(revision=0, current=False)
+    figure = figures.sample_efficiency(pd.concat([points(), more, fewer, older]), "auc")
+    assert len(lines(figure)) == 8
+    assert all(len(trace.x) == 3 for trace in lines(figure).values())
+    assert "200 to 1,000 test rows" in axis_words(figure) or "200 for" in axis_words(figure)
+
+
+def test_comparison_puts_the_best_on_top_and_the_paper_beside():
+    rows = points()[points()["shots"] == "all"]
+    figure = figures.comparison(rows, "auc", {"din": 0.7962})
+    ours = [trace for trace in figure.data if trace.error_x.array]
+    assert ours[-1].y[0] == "Laser, LLM only", "the last category is the top one"
+    assert ours[0].error_x.array[0] == pytest.approx(0.01)
+    ring = lines(figure)["the paper (all data)"]
+    assert (ring.x, ring.y) == ((0.7962,), ("DIN",))
+    worse_is_better = figures.comparison(rows.assign(log_loss=[0.5, 0.6]), "log_loss")
+    assert [trace.y[0] for trace in worse_is_better.data] == ["Laser, LLM only", "DIN"]
+
+
+def test_candidates_shows_probability_and_truth():
+    table = pd.DataFrame(
+        {
+            "candidate": ["A <b>", "A <b>", "B"], "label": [1, 1, 0], "system": ["din", "laser-llm", "din"],
+            "name": ["DIN", "Laser, LLM only", "DIN"], "probability": [0.9, 0.7, 0.2],
+        }
+    )  # fmt: skip
+    figure = figures.candidates(table)
+    drawn = lines(figure)
+    assert list(drawn["DIN"].x) == [0.9, 0.2]
+    assert list(drawn["DIN"].y) == [0, 1]
+    assert figure.layout.yaxis.ticktext[0].startswith("A &lt;b&gt;")
+    fills = [shape.fillcolor for shape in figure.layout.shapes if shape.type == "rect"]
+    assert len(set(fills)) == 2, "the ground tells liked from not liked"
+
+
+def test_history_keeps_time_order():
+    table = pd.DataFrame({"title": ["a", "b", "c"], "rating": [4.0, 2.0, 5.0], "label": [1, 0, 1], "time": pd.NaT})
+    drawn = lines(figures.history(table))
+    assert list(drawn["positive"].x) == [1, 3]
+    assert list(drawn["negative"].y) == [2.0]

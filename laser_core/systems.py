@@ -44,6 +44,7 @@ _SYSTEMS = [
     System("caser", "Caser", "crm", "laser_core.crm.caser:Caser", paper_row="Caser", needs=("torch",)),
     System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", paper_row="SASRec", needs=("torch",)),
     System("din", "DIN", "crm", "laser_core.crm.din:DIN", paper_row="DIN", needs=("torch",)),
+    System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", paper_row="SIM", needs=("torch",)),
     System("laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only", needs=("torch", "transformers", "peft")),
     System(
         "laser-llm-many", "Laser, LLM only (many targets)", "llm", "laser_core.lm.laser_llm:LaserLLM",

@@ -97,9 +97,7 @@ class CRM(Recommender):
     def fit_inputs(self, dataset: CTRDataset, rows: np.ndarray) -> Inputs:
         """Which values get an embedding."""
         options = self.options
-        return Inputs.fit(
-            dataset, rows, history=options.history, user_id=options.user_id, statistics=options.statistics, skip=options.skip_fields
-        )
+        return Inputs.fit(dataset, rows, options.history, options.user_id, options.statistics, options.skip_fields)
 
     def encode(self, dataset: CTRDataset, rows: np.ndarray) -> Samples:
         """The samples as the model reads them."""

@@ -28,7 +28,7 @@ class DINOptions(CRMOptions):
 class ActivationUnit(nn.Module):
     """a(h, t) = MLP([h; t; h - t; h * t]) for every history event.
 
-    The first layer is linear in its four parts: W1 h + W2 t + W3 (h - t) + W4 (h * t) = (W1 + W3) h + (W2 - W3) t + W4 (h * t). The target's
+    The first layer is linear in its parts: W1 h + W2 t + W3 (h - t) + W4 (h * t) = (W1 + W3) h + (W2 - W3) t + W4 (h * t). The target's
     term is computed once a sample instead of once an event and the input is half as wide; the function is the same.
     """
 

@@ -116,7 +116,6 @@ class Inputs:
         cls,
         dataset: CTRDataset,
         rows: np.ndarray,
-        *,
         history: int = 0,
         user_id: bool = False,
         statistics: bool = False,
@@ -152,6 +151,7 @@ class Inputs:
 
     @property
     def sizes(self) -> Sizes:
+        """What a model's layers must fit."""
         values = 1 + sum(map(len, self.known))
         return Sizes(len(self.names), values, self.ratings, len(self.mean), self.history)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from laser_core.crm.inputs import Batch, Sizes
+from laser_core.errors import UserError
 
 
 class Table(nn.Module):
@@ -69,3 +70,25 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(size, width), nn.ReLU(), nn.Dropout(dropout)]
             size = width
         super().__init__(*layers, nn.Linear(size, out))
+
+
+def last_real(states: Tensor, length: Tensor) -> Tensor:
+    """(batch, embedding) the state at each sample's last real event, zero for an empty history; states (batch, history, embedding)."""
+    last = states[torch.arange(len(states), device=states.device), (length - 1).clamp(min=0)]
+    return last * (length > 0)[:, None]
+
+
+def recency(batch: Batch) -> Tensor:
+    """(batch, history) how many real events come after each place, 0 for the last one and for padding."""
+    places = torch.arange(batch.real.shape[1], device=batch.real.device)
+    return (batch.length[:, None] - 1 - places).clamp(min=0)
+
+
+def check_heads(size: int, heads: int) -> None:
+    """Attention heads share the embedding evenly.
+
+    Raises:
+        UserError: They cannot.
+    """
+    if heads < 1 or size % heads:
+        raise UserError(f"option 'heads' is {heads}: it must divide 'embedding_size' ({size})")

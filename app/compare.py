@@ -119,8 +119,4 @@ show_table(
     },
 )
 st.caption(f"{figures.scale_note(shown, titles())}. {figures.SHOTS_NOTE}".replace("~", r"\~"))
-waiting = [name for name in SYSTEMS if name not in set(at_n["system"])]
-if waiting:
-    with st.expander(f"Not run at N = {shots_name(shots)}: {len(waiting)} of {len(SYSTEMS)} systems"):
-        for name in waiting:
-            not_run(figures.system_label(name), f"laser train {name} --data {dataset} --shots {shots}")
+not_run([name for name in SYSTEMS if name not in set(at_n["system"])], dataset, f"at N = {shots_name(shots)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-import words
 from shared import (
     choose_dataset,
     heading,
@@ -101,8 +100,4 @@ show_table(
         "Fit, seconds": number_column("Fit, seconds", "%.1f", help="Wall seconds to fit, mean over seeds, on the machine that ran it."),
     },
 )
-absent = [name for name in SYSTEMS if name not in set(points["system"])]
-if absent:
-    with st.expander(f"Not run on {words.markdown(titles()[dataset])}: {len(absent)} of {len(SYSTEMS)} systems"):
-        for name in absent:
-            not_run(figures.system_label(name), f"laser train {name} --data {dataset}")
+not_run([name for name in SYSTEMS if name not in set(points["system"])], dataset, f"on {titles()[dataset]}")

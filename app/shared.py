@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError
 from laser_core.settings import get_settings
-from laser_core.study import paper, summary
+from laser_core.study import paper, spec, summary
 from laser_core.study.store import ResultStore
 from laser_core.systems import SYSTEMS
 
@@ -206,10 +205,33 @@ def heading(title: str, lead: str) -> None:
     st.markdown(lead)
 
 
-def not_run(what: str, command: str = DEMO) -> None:
-    """An empty place says what is missing and how to fill it."""
-    st.info(f"Not run: {what}", icon=":material/hourglass_empty:")
-    st.code(command, language="bash")
+@st.cache_data(show_spinner=False)
+def _study_cells() -> list[tuple[str, str, str]]:
+    """(study, data set, system) of every cell in the kit's studies."""
+    return [(name, cell.dataset, cell.system) for name in spec.studies() for cell in spec.load_study(name).cells()]
+
+
+def command_for(dataset: str, system: str) -> str:
+    """The command that runs a system on a data set, by the first of the kit's studies that holds both."""
+    for study, its_dataset, its_system in _study_cells():
+        if (its_dataset, its_system) == (dataset, system):
+            return f"laser study run {study}"
+    return (
+        f'laser study run my-study.toml   # a [[grid]] with datasets = ["{dataset}"], systems = ["{system}"]; see `laser study run --help`'
+    )
+
+
+def not_run(systems: list[str], dataset: str, where: str) -> None:
+    """Say which systems have no result, and the command for each."""
+    if not systems:
+        return
+    with st.expander(f"Not run {where}: {len(systems)} of {len(SYSTEMS)} systems"):
+        commands: dict[str, list[str]] = {}
+        for system in systems:
+            commands.setdefault(command_for(dataset, system), []).append(figures.system_label(system))
+        for command, labels in commands.items():
+            st.markdown(words.markdown(", ".join(labels)))
+            st.code(command, language="bash", wrap_lines=True)
 
 
 def need_results(chosen: Results) -> bool:
@@ -288,8 +310,3 @@ def text_column(label: str, **more: Any) -> Any:
 def number_column(label: str, format: str = "%.4f", **more: Any) -> Any:
     """A column of numbers."""
     return st.column_config.NumberColumn(label, format=format, **more)
-
-
-def profile_note() -> str:
-    """The profile in force, for scale lines."""
-    return f"profile: {os.environ.get('LASER_PROFILE', 'demo')}"

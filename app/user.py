@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import words
+from prompt_view import has_prompt, show_prompt
 from shared import (
     choose_dataset,
     heading,
@@ -203,6 +204,7 @@ events = dataset.history_events(row, None if length == "recent" else 0)
 past = event_table(dataset, events)
 label = int(dataset.labels(np.array([row]))[0])
 verdict = "liked it" if label else "did not like it"
+own = answers[answers["row"] == row]
 st.markdown(f"Target: **{words.markdown(titles_of_rows[row])}**. The truth: the user {verdict}.")
 if past.empty:
     st.caption("No rating before this sample.")
@@ -225,3 +227,43 @@ else:
                 "time": st.column_config.DateColumn("Date"),
             },
         )
+
+# ---- what each system made of it -----------------------------------------------------------------------------------------------
+
+if not own.empty:
+    st.markdown("**What each system said**")
+    ranks = answers.groupby("name")["probability"].rank(ascending=False, method="min")[own.index].astype(int)
+    sizes = answers.groupby("name")["probability"].transform("size")[own.index]
+    said = pd.DataFrame(
+        {
+            "System": own["name"],
+            "Probability": own["probability"],
+            "Rank": [f"{rank} of {size}" for rank, size in zip(ranks, sizes, strict=True)],
+            "Verdict": np.where((own["probability"] >= 0.5) == (label == 1), "right", "wrong"),
+        }
+    )
+    show_table(
+        said,
+        f"said-{name}-{row}",
+        "Probability, rank among the candidates shown and verdict of each system",
+        {
+            "System": text_column("System", width="medium"),
+            "Probability": st.column_config.ProgressColumn("Probability", format="%.3f", min_value=0, max_value=1),
+            "Rank": text_column(
+                "Rank", help="Among this user's candidates shown above that the system was scored on; 1 is the most likely liked."
+            ),
+            "Verdict": text_column("Verdict", help="On the right side of one half?"),
+        },
+    )
+
+readers = [cell for cell in cells.to_dict("records") if has_prompt(cell["system"])]
+st.subheader("The exact prompt", anchor=False)
+if not readers:
+    st.info("Choose a language-model system above to see the prompt it reads for this sample.", icon=":material/touch_app:")
+else:
+    names = [figures.system_label(cell["system"], cell["variant"]) for cell in readers]
+    reader = choose("prompt", "As read by", list(range(len(readers))), name=lambda place: names[place], kind="buttons")
+    answer = own[own["name"] == names[reader]]["probability"]
+    show_prompt(readers[reader]["system"], readers[reader]["options"], dataset, row, float(answer.iloc[0]) if len(answer) else None)
+    if answer.empty:
+        st.caption("This sample is not among the test rows that the system was scored on, so there is no stored probability.")

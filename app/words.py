@@ -18,6 +18,11 @@ def tidy(text: object, longest: int = 0) -> str:
     return words if not longest or len(words) <= longest else words[: longest - 1].rstrip() + "…"
 
 
+def visible(text: str) -> str:
+    """Text with its line ends, where control characters and direction overrides are shown as what they are."""
+    return _CONTROLS.sub(lambda found: f"[U+{ord(found[0]):04X}]", text.replace("\n", "↵\n"))
+
+
 def markdown(text: object, longest: int = 0) -> str:
     """Any text as text in Markdown: no markup, no HTML, no TeX, no emoji codes."""
     return _MARKDOWN.sub(r"\\\1", tidy(text, longest))

@@ -1,0 +1,116 @@
+"""A prompt as the language model reads it: exact text, token by token, with counts. Needs the backbone's tokenizer, never torch."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+import words
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import FaultError, LaserError
+from laser_core.lm import backbones
+from laser_core.lm.laser_llm import LaserLLM
+from laser_core.lm.prompts import Prompt, Renderer
+from laser_core.recommender import make_options
+from laser_core.systems import SYSTEMS
+
+_GROUNDS = ("rgba(0,114,178,.20)", "rgba(213,94,0,.20)", "rgba(11,164,159,.22)", "rgba(193,21,143,.18)", "rgba(127,127,127,.22)")
+_FRAME = (
+    "max-height:32rem;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code Pro',monospace;font-size:.86rem;"
+    "line-height:1.75;padding:.9rem 1rem;border:1px solid rgba(124,133,148,.35);border-radius:.4rem"
+)
+
+
+def has_prompt(system: str) -> bool:
+    """Whether a system reads a sample as a prompt of the language-model kind."""
+    return system in SYSTEMS and SYSTEMS[system].where.endswith(":LaserLLM")
+
+
+def prompt_of(system: str, options: Mapping[str, Any], dataset: CTRDataset, row: int) -> tuple[LaserLLM, Prompt]:
+    """The system with a stored result's options, and what it reads for one sample.
+
+    Raises:
+        FaultError: The backbone's tokenizer is not on this machine.
+    """
+    recommender = LaserLLM(make_options(LaserLLM.Options, {**SYSTEMS[system].preset, **options}))
+    return recommender, recommender.prompt(dataset, row)
+
+
+def without_tokenizer(options: Mapping[str, Any], dataset: CTRDataset, row: int) -> Prompt | None:
+    """The one-target prompt where the tokenizer is missing: the same text unless it is beyond the budget of tokens."""
+    settings = make_options(LaserLLM.Options, options)
+    chat = backbones.get(settings.backbone).chat
+    if settings.prompt != "one" or chat is None:
+        return None
+    answers = settings.answers or backbones.get(settings.backbone).answers
+    return Renderer(dataset, "one", settings.template or "one", answers, chat, settings.titles).one(row, settings.history or None)
+
+
+def tokens_html(text: str, spans: list[tuple[int, int]], marks: Mapping[int, str]) -> str:
+    """Tokens of a text on alternating grounds, as HTML.
+
+    Args:
+        spans: (tokens,) first and last character of each.
+        marks: Notes to put after the character at a place, such as where an answer is read.
+    """
+    parts, seen = [], 0
+    for number, (start, end) in enumerate(spans):
+        if end <= seen:  # a token that adds no character of its own, such as half of a letter
+            continue
+        piece = html.escape(words.visible(text[max(start, seen) : end]))
+        parts.append(f'<span style="background:{_GROUNDS[number % len(_GROUNDS)]};border-radius:2px">{piece}</span>')
+        seen = end
+        if end in marks:
+            parts.append(
+                f'<span style="border:1px solid;border-radius:3px;padding:0 .25rem;font-weight:600">{html.escape(marks[end])}</span>'
+            )
+    return f'<div style="{_FRAME}" tabindex="0" role="region" aria-label="The prompt, token by token">{"".join(parts)}</div>'
+
+
+def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, probability: float | None) -> None:
+    """The exact prompt of one sample for one stored result, with its tokens and the two answers' probabilities."""
+    options = json.loads(options_text)
+    try:
+        recommender, prompt = prompt_of(system, options, dataset, row)
+        tokenizer = backbones.tokenizer(recommender.options.backbone)
+    except FaultError as error:
+        st.info(words.markdown(error), icon=":material/download:")
+        st.code("laser doctor --fetch", language="bash")
+        if (prompt := without_tokenizer(options, dataset, row)) is not None:
+            st.caption("The text is exact as long as it keeps within the budget of tokens; without the tokenizer they cannot be counted.")
+            st.code(prompt.text, language=None, wrap_lines=True)
+        return
+    except LaserError as error:
+        st.warning(words.markdown(error), icon=":material/error:")
+        return
+    encoding = tokenizer.encode(prompt.text)
+    yes, no = (answer.strip() for answer in prompt.answers)
+    facts = st.columns(4)
+    facts[0].metric(
+        "Tokens", f"{len(encoding.ids):,}", help=f"At most {recommender.options.max_tokens:,}: the oldest ratings are left out first."
+    )
+    facts[1].metric("Ratings in the prompt", f"{prompt.history}")
+    known = probability is not None
+    facts[2].metric(f"P({words.tidy(yes)})", f"{probability:.3f}" if known else "—", help="Two-way softmax over the two answer words.")
+    facts[3].metric(f"P({words.tidy(no)})", f"{1 - probability:.3f}" if known else "—")
+    marks = {len(prompt.text): f" ▸ {yes} / {no} ?"}
+    as_tokens, as_text = st.tabs(["Token by token", "Plain text"])
+    with as_tokens:
+        st.html(tokens_html(prompt.text, encoding.offsets, marks))
+        st.caption("Each ground is one token; ↵ is a line end. The answer is read after the last token.")
+    with as_text:
+        st.code(prompt.text, language=None, wrap_lines=True)
+    st.download_button(
+        "Text",
+        lambda: prompt.text,
+        f"prompt-{system}-{row}.txt",
+        "text/plain",
+        key=f"prompt-{system}-{row}",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/description:",
+    )

@@ -427,6 +427,7 @@ def _print_summary(table: pd.DataFrame, metric: str) -> None:
 
     if table.empty:
         note("not run: there is no result yet. `laser study run demo` computes some.")
+        return
     order = {system: place for place, system in enumerate(SYSTEMS)}
     for dataset, rows in table[table["current"]].groupby("dataset", sort=False):
         columns = rows.sort_values("train_rows")["shots"].astype(str).drop_duplicates().tolist()
@@ -439,9 +440,10 @@ def _print_summary(table: pd.DataFrame, metric: str) -> None:
             label = SYSTEMS[system].label if system in SYSTEMS else system
             lines.append((order.get(system, len(order)), (f"{label} ({variant})" if variant else label, *values, span, f"{test_rows:,}")))
         heads = [f"N = {shots}" for shots in columns]
-        title = f"{dataset}: {metric.replace('_', ' ')}, mean and 95 % interval over seeds and test users; N counts training labels"
+        title = f"{dataset}: {'AUC' if metric == 'auc' else 'log loss'}"
         lines.sort(key=lambda line: line[0])
         print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
+    note("Mean and 95 % interval over seeds and test users. N counts training labels; histories may show earlier ratings.")
     stale = int((~table["current"].astype(bool)).sum())
     if stale:
         note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")
@@ -450,7 +452,12 @@ def _print_summary(table: pd.DataFrame, metric: str) -> None:
 def _interval(row: Any, metric: str) -> str:
     """Mean, and its interval on a second line."""
     low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
-    return f"{getattr(row, metric):.4f}\n{low:.3f}-{high:.3f}"
+    return "\n".join((_short(getattr(row, metric), 4), f"{_short(low, 3)}-{_short(high, 3)}"))
+
+
+def _short(value: float, digits: int) -> str:
+    """.7432, as papers print it."""
+    return f"{value:.{digits}f}".removeprefix("0")
 
 
 def _pairs(options: dict[str, Any]) -> str:

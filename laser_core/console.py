@@ -115,7 +115,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column in numbers else "left", overflow="fold", min_width=10 if column == columns[0] else None
+        )
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     Console().print(table, markup=False)

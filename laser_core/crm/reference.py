@@ -1,8 +1,8 @@
 """The references every other system has to beat: item popularity and logistic regressions on the user's history.
 
-They answer in seconds what can be had without learning any representation. All read the same statistics of the user's earlier ratings
-(`laser_core.crm.statistics`); Stats-LR and LightGBM (`boosted_trees.py`) add mean labels of the shots. A system that does not beat History-LR at the
-same number of shots has shown nothing.
+They answer in seconds what can be had without learning any representation. All but popularity read the same statistics of the user's
+earlier ratings (`laser_core.crm.statistics`); Stats-LR and LightGBM (`boosted_trees.py`) add mean labels of the shots. A system that
+does not beat History-LR at the same number of shots has shown nothing.
 """
 
 from __future__ import annotations

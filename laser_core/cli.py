@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,9 +58,9 @@ def _systems() -> list[str]:
 
 
 def _datasets() -> list[str]:
-    from laser_core.datasets import NAMES
+    from laser_core.datasets import names
 
-    return list(NAMES)
+    return list(names())
 
 
 def _studies() -> list[str]:
@@ -80,14 +81,21 @@ def main() -> None:
     app(prog_name="laser")
 
 
-@app.callback()
-def _global(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         print(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """What stands before a command; `debug` is read where errors are answered."""
+    import logging
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)  # such as: a damaged file was set aside
 
 
 # ---- the machine -------------------------------------------------------------------------------------------------------------
@@ -130,7 +138,7 @@ def data_list(as_json: Json = False) -> None:
     from laser_core import datasets
 
     rows = []
-    for name in datasets.NAMES:
+    for name in datasets.names():
         about = datasets.about(name)
         rows.append(
             {
@@ -170,13 +178,23 @@ def data_card(name: Dataset, source: Source = None, as_json: Json = False) -> No
     if as_json:
         print_json(card)
         return
+    for line in _card_lines(card):
+        print(line)
+
+
+def _card_lines(card: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """A card as text: one line a value, what belongs together indented."""
     for key, value in card.items():
-        if isinstance(value, (list, tuple)):
-            print(f"{key}:", *(f"  - {entry}" for entry in value), sep="\n")
+        if isinstance(value, dict) and any(isinstance(entry, dict) for entry in value.values()):
+            yield f"{indent}{key}:"
+            yield from _card_lines(value, indent + "  ")
         elif isinstance(value, dict):
-            print(f"{key}:", *(f"  {part}: {_number(entry)}" for part, entry in value.items()), sep="\n")
+            yield f"{indent}{key}: " + (", ".join(f"{name} {_number(entry)}" for name, entry in value.items()) or "-")
+        elif isinstance(value, list):
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  - {entry}" for entry in value)
         else:
-            print(f"{key}: {_number(value)}")
+            yield f"{indent}{key}: {_number(value)}"
 
 
 # ---- systems -----------------------------------------------------------------------------------------------------------------
@@ -581,7 +599,9 @@ def _split_rows(data, split: str, count: int | str):
 
 def _number(value: Any) -> str:
     """A value for the eye: thousands apart, four places after the point."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
 

@@ -1,0 +1,458 @@
+"""The command line as a person and a script meet it: output, JSON, one line an error, exit codes, Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from laser_core import cli, datasets
+from laser_core.errors import FaultError
+from laser_core.systems import SYSTEMS
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def laser(*words: object):
+    """Run a command in this process."""
+    return CliRunner().invoke(cli.app, [str(word) for word in words], prog_name="laser")
+
+
+def refused(*words: object, code: int = 2) -> str:
+    """The one line that a command that must fail prints."""
+    result = laser(*words)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert "Traceback" not in result.stderr
+    return line
+
+
+def commands(group=None, path: tuple[str, ...] = ()):
+    """Every command with its path of words."""
+    for name, command in (group or get_command(cli.app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Path:
+    """A result store of this test alone, with no recorded results beside it."""
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "runs"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def empty_home(tmp_path, monkeypatch) -> Path:
+    """A home without data and weights."""
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, small) -> Path:
+    """A fitted History-LR, by the command line."""
+    folder = tmp_path_factory.mktemp("trained") / "history"
+    result = laser("train", "history-lr", "movielens-small", "--shots", "64", "--seed", "1", "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+# ---- help ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_every_command_has_help_with_an_example_that_is_valid(words):
+    result = laser(*words, "--help")
+    assert result.exit_code == 0
+    command = dict(commands())[words]
+    example = command.epilog.partition("`")[2].rpartition("`")[0].split()
+    assert example[: len(words) + 1] == ["laser", *words]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in example if word.startswith("-")} <= options
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    code = "import sys; from laser_core.cli import main; sys.argv = ['laser', '--help']\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert "typer" in loaded
+    assert not {"numpy", "pandas", "torch", "transformers", "streamlit"} & set(loaded)
+
+
+def test_without_a_command_it_shows_help():
+    assert "Commands" in laser().output
+
+
+def test_version():
+    assert laser("--version").stdout.strip() == cli.__version__
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell):
+    script = subprocess.run(
+        [sys.executable, "-m", "laser_core", "--show-completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "SHELL": shell},
+    ).stdout
+    assert "_LASER_COMPLETE" in script
+
+
+def test_completion_offers_names():
+    environment = {**os.environ, "_LASER_COMPLETE": "complete_bash", "COMP_WORDS": "laser train his", "COMP_CWORD": "2"}
+    offered = subprocess.run([sys.executable, "-m", "laser_core"], capture_output=True, text=True, env=environment, check=False).stdout
+    assert offered.split() == ["history-lr"]
+
+
+# ---- what there is ---------------------------------------------------------------------------------------------------------
+
+
+def test_systems():
+    rows = json.loads(laser("systems", "--json").stdout)
+    assert [row["name"] for row in rows] == list(SYSTEMS)
+    assert all(row["runs_here"] == (not row["missing"]) for row in rows)
+    text = laser("systems").stdout
+    assert all(name in text for name in SYSTEMS)
+
+
+def test_systems_says_what_a_language_model_lacks(empty_home):
+    rows = {row["name"]: row for row in json.loads(laser("systems", "--json").stdout)}
+    assert not rows["laser-llm"]["runs_here"]
+    assert "doctor --fetch" in rows["laser-llm"]["missing"][0]
+    assert rows["history-lr"]["runs_here"]
+
+
+def test_data_list(small):
+    rows = {row["name"]: row for row in json.loads(laser("data", "list", "--json").stdout)}
+    assert set(datasets.NAMES) <= set(rows)
+    assert rows["movielens-small"]["here"]
+    assert not rows["ml-1m"]["redistributable"]
+    assert "movielens-small" in laser("data", "list").stdout
+
+
+def test_data_get_and_card(small):
+    assert laser("data", "get", "movielens-small").stdout.startswith("movielens-small: 671 users, 9,066 items, 100,004 ratings")
+    card = json.loads(laser("data", "card", "movielens-small", "--json").stdout)
+    assert (card["users"], card["ratings"]) == (671, 100_004)
+    text = laser("data", "card", "movielens-small").stdout
+    assert "ratings: 100,004" in text
+    assert all(trap in text for trap in card["traps"])
+
+
+def test_own_ratings_by_a_mapping_file(tmp_path):
+    rows = [f"u{user},i{item},{1 + (3 * user + 7 * item) % 5},{60 * user + item}" for user in range(30) for item in range(20)]
+    (tmp_path / "stars.csv").write_text("\n".join(["who,what,stars,when", *rows]))
+    mapping = tmp_path / "mine.toml"
+    mapping.write_text(
+        'name = "cli-own"\nitem_noun = "thing"\nlabel = "rating >= 4"\nsplit = "random"\n'
+        '[ratings]\nfile = "stars.csv"\nuser = "who"\nitem = "what"\nrating = "stars"\ntime = "when"\n'
+    )
+    assert laser("data", "get", mapping).stdout.startswith("cli-own: 30 users, 20 items, 600 ratings")
+    out = tmp_path / "model"
+    assert laser("train", "history-lr", mapping, "--shots", 32, "--out", out).exit_code == 0
+    assert laser("score", out, "cli-own", "--out", tmp_path / "scores.csv").exit_code == 0
+    (tmp_path / "stars.csv").write_text("who,what,when\nu1,i1,1\n")
+    assert "stars" in refused("data", "get", mapping)
+
+
+# ---- train and score -------------------------------------------------------------------------------------------------------
+
+
+def test_train_then_score_gives_predictions_whose_metrics_are_true(trained, small, tmp_path):
+    out = tmp_path / "predictions.csv"
+    result = laser("score", trained, "movielens-small", "--split", "test", "--out", out, "--json")
+    table = pd.read_csv(out, dtype={"user": str, "item": str})
+    assert table["row"].tolist() == small.test.tolist()
+    assert table["label"].tolist() == small.labels(small.test).tolist()
+    assert table["item"].tolist() == [small.field("movie").text(item) for item in small.sample_item(small.test)]
+    metrics = json.loads(result.stdout)
+    assert metrics["rows"] == len(small.test)
+    assert metrics["auc"] == pytest.approx(roc_auc_score(table["label"], table["probability"]), abs=1e-9)
+    assert metrics["log_loss"] == pytest.approx(log_loss(table["label"], table["probability"]), abs=1e-9)
+
+
+def test_trained_folder_says_how_it_was_made(trained):
+    about = json.loads((trained / "trained.json").read_text())
+    assert (about["system"], about["dataset"], about["shots"], about["seed"]) == ("history-lr", "movielens-small", 64, 1)
+    assert about["labels_seen"] >= 64
+
+
+def test_same_seed_same_predictions(trained, tmp_path):
+    again = tmp_path / "again"
+    laser("train", "history-lr", "movielens-small", "--shots", "64", "--seed", "1", "--out", again)
+    for folder, name in ((trained, "a.csv"), (again, "b.csv")):
+        laser("score", folder, "movielens-small", "--rows", "50", "--out", tmp_path / name)
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+def test_score_of_a_part_of_each_split(trained, small, tmp_path):
+    for split in ("train", "valid", "test"):
+        assert laser("score", trained, "movielens-small", "--split", split, "--rows", "40", "--out", tmp_path / "rows.csv").exit_code == 0
+        rows = pd.read_csv(tmp_path / "rows.csv")["row"]
+        assert len(rows) == 40
+        assert rows.isin(getattr(small, split)).all()
+
+
+# ---- studies ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, small) -> Path:
+    """The store after `laser study run smoke`."""
+    folder = tmp_path_factory.mktemp("ran") / "runs"
+    result = laser("study", "run", "smoke", "--store", folder, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "8 cells computed, 0 were there" in result.stderr
+    return folder
+
+
+def test_study_list():
+    rows = {row["name"]: row for row in json.loads(laser("study", "list", "--json").stdout)}
+    assert rows["smoke"]["cells"] == 8
+    assert "demo" in rows
+    assert "demo" in laser("study", "list").stdout
+
+
+def test_study_plan_runs_nothing(store, small):
+    rows = json.loads(laser("study", "plan", "smoke", "--json").stdout)
+    assert len(rows) == 8
+    assert {row["state"] for row in rows} == {"missing"}
+    assert not list(store.rglob("*.json"))
+    text = laser("study", "plan", "smoke")
+    assert "8 of 8 cells are missing" in text.stderr
+
+
+def test_study_runs_once(ran):
+    again = laser("study", "run", "smoke", "--store", ran)
+    assert again.exit_code == 0
+    assert "0 cells computed, 8 were there" in again.stderr
+
+
+def test_study_status(ran):
+    rows = json.loads(laser("study", "status", "smoke", "--store", ran, "--json").stdout)
+    assert {row["system"]: (row["done"], row["missing"]) for row in rows} == {"history-lr": (4, 0), "stats-lr": (4, 0)}
+    assert "history-lr" in laser("study", "status", "smoke", "--store", ran).stdout
+
+
+def test_study_table_holds_means_of_the_stored_cells(ran):
+    rows = json.loads(laser("study", "table", "smoke", "--store", ran, "--json").stdout)
+    assert len(rows) == 4
+    stored = [json.loads(path.read_text()) for path in ran.glob("*/*/*.json")]
+    for row in rows:
+        values = [
+            record["metrics"]["auc"]
+            for record in stored
+            if (record["cell"]["system"], record["cell"]["shots"]) == (row["system"], row["shots"])
+        ]
+        assert row["seeds"] == len(values) == 2
+        assert row["auc"] == pytest.approx(sum(values) / 2, abs=1e-9)
+        assert row["auc_low"] < row["auc"] < row["auc_high"]
+    text = laser("study", "table", "--store", ran).stdout
+    assert f"{rows[0]['auc']:.4f}"[1:] in text
+    assert "N = 64" in text
+    assert "6,164" in text
+
+
+def test_a_table_of_nothing_says_not_run(store):
+    result = laser("study", "table")
+    assert result.exit_code == 0
+    assert "not run" in result.stderr
+    assert json.loads(laser("study", "table", "--json").stdout) == []
+
+
+def test_a_corrupt_result_is_set_aside_said_and_computed_again(ran, tmp_path):
+    record = sorted(ran.glob("movielens-small/history-lr/*.json"))[0]
+    whole = record.read_text()
+    record.write_text(whole[: len(whole) // 2])
+    run = subprocess.run(
+        [sys.executable, "-m", "laser_core", "study", "run", "smoke", "--store", str(ran)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0
+    assert f"{record.name} is damaged: set aside" in run.stderr
+    assert "1 cells computed, 7 were there" in run.stderr
+    assert record.with_name(record.name + ".corrupt").exists()
+    assert json.loads(record.read_text())["metrics"] == json.loads(whole)["metrics"]
+
+
+def test_demo_without_weights_says_so_in_one_line_and_does_the_rest(store, small, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "datasets").mkdir(parents=True)
+    (home / "datasets" / small.name).symlink_to(datasets.cache_folder(small.name).resolve())
+    monkeypatch.setenv("LASER_HOME", str(home))
+    monkeypatch.setenv("LASER_PROFILE", "smoke")
+    result = laser("demo", "--no-app")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "without the language model" in line]
+    assert "weights" in line
+    assert "History-LR" in result.stdout
+    assert "0 cells computed" in laser("demo", "--no-app").stderr
+
+
+def test_app_opens_the_dashboard_on_localhost(monkeypatch):
+    started = []
+    monkeypatch.setattr(cli.subprocess, "run", lambda command, **_: started.append(command) or subprocess.CompletedProcess(command, 0))
+    assert laser("app", "--port", 8599, "--no-browser").exit_code == 0
+    (command,) = started
+    assert Path(command[command.index("run") + 1]).samefile(PROJECT / "app" / "main.py")
+    assert command[command.index("--server.port") + 1] == "8599"
+    assert command[command.index("--server.address") + 1] == "localhost"
+    assert command[command.index("--server.headless") + 1] == "true"
+
+
+def test_app_outside_a_clone(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    assert "clone" in refused("app", code=1)
+
+
+# ---- bad input: one clear line, 2 for the request, 1 for the machine ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["data", "get", "movielens-smal"], "did you mean 'movielens-small'"),
+        (["data", "card", "ml-2m"], "did you mean 'ml-1m'"),
+        (["train", "dinn", "movielens-small", "--out", "x"], "did you mean 'din'"),
+        (["train", "din", "movielens-smal", "--out", "x"], "did you mean 'movielens-small'"),
+        (["train", "history-lr", "movielens-small", "--option", "sead=1", "--out", "x"], "unknown option 'sead'"),
+        (["train", "history-lr", "movielens-small", "--option", "nonsense", "--out", "x"], "NAME=VALUE"),
+        (["train", "history-lr", "movielens-small", "--shots", "many", "--out", "x"], "whole number"),
+        (["train", "history-lr", "movielens-small", "--shots", "0", "--out", "x"], "positive whole number"),
+        (["train", "history-lr", "movielens-small", "--shots", "1,000,000", "--out", "x"], "49,070 training samples"),
+        (["train", "history-lr", "movielens-small", "--shots", "1", "--out", "x"], "one class only"),
+        (["score", "nowhere", "movielens-small", "--out", "x.csv"], "laser train"),
+        (["study", "run", "demmo"], "did you mean 'demo'"),
+        (["study", "plan", "missing.toml"], "cannot be read"),
+        (["study", "status", "smoke", "--profile", "smal"], "unknown profile"),
+        (["study", "table", "--metric", "aucc"], "did you mean 'auc'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(words, hint, small, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert hint in refused(*words)
+    assert not (tmp_path / "x").exists()
+
+
+def test_wrong_option_of_the_command_line_itself():
+    result = laser("study", "rum", "demo")
+    assert result.exit_code == 2
+    assert "Did you mean 'run'" in result.stderr
+
+
+def test_wrong_rows_and_splits(trained, tmp_path):
+    out = tmp_path / "x.csv"
+    assert "unknown split" in refused("score", trained, "movielens-small", "--split", "testt", "--out", out)
+    assert "--rows" in refused("score", trained, "movielens-small", "--rows", "-3", "--out", out)
+    assert not out.exists()
+
+
+def test_out_folder_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    assert "another folder" in refused("train", "history-lr", "movielens-small", "--out", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_damaged_model_folder(trained, tmp_path):
+    (tmp_path / "trained.json").write_text("{")
+    assert "damaged" in refused("score", tmp_path, "movielens-small", "--out", tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("ml-1m.zip", b"PK\x03\x04 cut off"), ("notes.txt", b"no ratings"), ("folder", None)],
+    ids=["truncated zip", "wrong file", "empty folder"],
+)
+def test_wrong_raw_files(name, content, tmp_path, empty_home):
+    source = tmp_path / name
+    source.mkdir() if content is None else source.write_bytes(content)
+    assert str(source) in refused("data", "get", "ml-1m", "--from", source)
+
+
+def test_missing_raw_file(tmp_path, empty_home):
+    assert "nowhere" in refused("data", "get", "ml-1m", "--from", tmp_path / "nowhere")
+
+
+def test_no_network(empty_home):
+    assert "LASER_OFFLINE" in refused("data", "get", "ml-1m", code=1)
+
+
+def test_a_store_that_cannot_be_written(tmp_path, small):
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refused("study", "run", "smoke", "--store", tmp_path / "file" / "runs", code=1)
+
+
+def test_wrong_settings(monkeypatch):
+    monkeypatch.setenv("LASER_PROFILE", "gigantic")
+    assert "LASER_PROFILE" in refused("study", "list")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/full/disk"), "no space left on the disk (/full/disk)"),
+        (PermissionError(errno.EACCES, "Permission denied", "/closed"), "/closed: Permission denied"),
+        (MemoryError(), "not enough memory"),
+        (FaultError("two\nlines"), "two lines"),
+        (ValueError("odd"), "ValueError: odd (a fault of the kit"),
+    ],
+    ids=["disk", "permission", "memory", "fault", "bug"],
+)
+def test_a_fault_is_one_line_and_exit_code_1(error, words, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(datasets, "load", fail)
+    monkeypatch.setattr("laser_core.datasets.names", fail)
+    assert words in refused("data", "list", code=1)
+
+
+def test_debug_shows_the_traceback():
+    run = subprocess.run(
+        [sys.executable, "-m", "laser_core", "--debug", "data", "card", "nothing"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode not in (0, 2)
+    assert "Traceback" in run.stderr
+    assert "UserError" in run.stderr
+
+
+# ---- Ctrl-C ----------------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(tmp_path, small):
+    study = tmp_path / "long.toml"
+    study.write_text(
+        '[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr"]\nshots = [64, 128, 256, 512]\nseeds = [0, 1, 2, 3, 4, 5]\n'
+    )
+    store = tmp_path / "runs"
+    command = [sys.executable, "-m", "laser_core", "study", "run", str(study), "--store", str(store), "--jobs", "1"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not list(store.glob("*/*/*.json")) and run.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert stderr.splitlines()[-1].startswith("stopped. What was finished is kept: the same command goes on")
+    assert "Traceback" not in stderr
+    kept = len(list(store.glob("*/*/*.json")))
+    assert 1 <= kept < 24
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0
+    assert f"{24 - kept} cells computed, {kept} were there" in again.stderr

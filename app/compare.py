@@ -1,18 +1,24 @@
-"""Compare models: our values beside the paper's, at one N."""
+"""Compare models at one N: the paper beside ours, paired gaps to a baseline, ROC, calibration, scores, slices, users."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 import words
 from shared import (
+    CARRIED,
     choose_dataset,
+    choose_metric,
     heading,
     in_order,
     need_results,
     not_run,
     number_column,
+    open_dataset,
     paper_values,
+    predictions,
     results,
     shots_in_order,
     shots_name,
@@ -21,14 +27,24 @@ from shared import (
     text_column,
     titles,
 )
-from state import choose, choose_many
+from state import carried, choose, choose_many
 
 from laser_core import figures
 from laser_core.metrics import relative_improvement
-from laser_core.study import paper
+from laser_core.study import contrast, paper
 from laser_core.systems import SYSTEMS
 
-heading("Compare models", "All systems at the same number of labels, the paper's values beside ours where it has them.")
+VIEWS = {
+    "table": "The paper beside ours",
+    "gaps": "Against a baseline",
+    "roc": "ROC",
+    "calibration": "Calibration",
+    "scores": "Scores",
+    "slices": "Slices",
+    "users": "Users",
+}
+
+heading("Compare models", "All systems at the same number of labels, with the paper's values where it has them.")
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -41,82 +57,261 @@ with second:
     all_shots = shots_in_order(points["shots"])
     shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
 with third:
-    metric = choose(
-        "metric",
-        "Metric",
-        list(figures.METRICS),
-        name=lambda name: figures.METRICS[name].label,
-        help="\n\n".join(f"**{one.label}**: {one.help}" for one in figures.METRICS.values()),
-    )
+    metric = choose_metric()
 at_n = points[points["shots"] == shots]
 systems = choose_many("systems", "Systems", in_order(at_n["system"]), name=figures.system_label)
 shown = at_n[at_n["system"].isin(systems)]
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
-
+cells = chosen.done
+cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & cells["system"].isin(systems)]
 measure = figures.METRICS[metric]
-theirs = paper_values(dataset, metric)
+read = partial(predictions, chosen.origin)
+scale = f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
+
 show_figure(
-    figures.comparison(shown, metric, theirs, titles()),
+    figures.comparison(shown, metric, paper_values(dataset, metric), titles()),
     f"compare-{dataset}-{metric}-{shots}",
     f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
 )
 
-st.subheader("Table 1: the paper beside ours", anchor=False)
-table_1 = paper.table_1()
-table_1 = table_1[table_1["dataset"] == dataset].set_index("row")
-if table_1.empty:
-    st.caption(f"The paper has no values for {words.markdown(titles()[dataset])}; its data sets are MovieLens-1M and BookCrossing.")
-elif shots != "all":
-    st.caption("The paper's values are for all training data (LLM rows: see the study's notes); ours above are at the N you chose.")
 
-rows = []
-for name, system in SYSTEMS.items():
-    ours = at_n[at_n["system"] == name]
-    reported = table_1.loc[system.paper_row] if system.paper_row in table_1.index else {}
-    for point in ours.to_dict("records") or [{}]:
-        rows.append(
-            {
-                "System": figures.system_label(name, point.get("variant", "")),
-                "AUC": point.get("auc"),
-                "AUC low": point.get("auc_low"),
-                "AUC high": point.get("auc_high"),
-                "Paper AUC": reported.get("auc"),
-                "Log loss": point.get("log_loss"),
-                "Paper log loss": reported.get("log_loss"),
-                "Seeds": point.get("seeds"),
-                "Labels seen": point.get("labels_seen"),
-                "Test rows": point.get("test_rows"),
-                "State": "done" if point else "not run",
-            }
-        )
-for row in table_1.index.difference([system.paper_row for system in SYSTEMS.values()], sort=False):
-    rows.append(
-        {"System": row, "Paper AUC": table_1.loc[row, "auc"], "Paper log loss": table_1.loc[row, "log_loss"], "State": "not in the kit yet"}
+@st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
+def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str) -> pd.DataFrame:
+    return contrast.gaps(partial(predictions, origin), cells, baseline, metric)
+
+
+@st.cache_data(show_spinner="Slicing the test set …", max_entries=64)
+def slice_table(origin: str, cells: pd.DataFrame, by: str) -> pd.DataFrame:
+    return contrast.slices(partial(predictions, origin), open_dataset(dataset), cells, by)
+
+
+@st.cache_data(show_spinner="Looking at every user …", max_entries=64)
+def user_table(origin: str, cells: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> pd.DataFrame:
+    return contrast.user_gaps(partial(predictions, origin), cells, one, other)
+
+
+def series() -> dict[str, tuple[str, str]]:
+    """id in the address -> (system, variant) of what is shown."""
+    pairs = shown[["system", "variant"]].drop_duplicates().itertuples(index=False)
+    return {f"{system}{':' if variant else ''}{variant}": (system, variant) for system, variant in pairs}
+
+
+def choose_series(key: str, label: str, default: str | None = None) -> tuple[str, str]:
+    known = series()
+    return known[choose(key, label, list(known), default=default, name=lambda one: figures.system_label(*known[one]))]
+
+
+def scored(seed: int) -> list[figures.Scored]:
+    """Every shown system's labels and probabilities for one seed."""
+    found = []
+    for cell in cells[cells["seed"] == seed].to_dict("records"):
+        stored = read(cell["key"])
+        name = figures.system_label(cell["system"], cell["variant"])
+        found.append((cell["system"], name, stored["label"].to_numpy(), stored["probability"].to_numpy()))
+    return sorted(found, key=lambda one: in_order(systems).index(one[0]))
+
+
+def beside_the_paper() -> None:
+    """Table 1."""
+    table_1 = paper.table_1()
+    table_1 = table_1[table_1["dataset"] == dataset].set_index("row")
+    if table_1.empty:
+        st.caption(f"The paper has no values for {words.markdown(titles()[dataset])}; its data sets are MovieLens-1M and BookCrossing.")
+    elif shots != "all":
+        st.caption("The paper's values are for conventional models on all training data; ours are at the N chosen above.")
+    rows = []
+    for name, system in SYSTEMS.items():
+        reported = table_1.loc[system.paper_row] if system.paper_row in table_1.index else {}
+        for point in at_n[at_n["system"] == name].to_dict("records") or [{}]:
+            rows.append(
+                {
+                    "System": figures.system_label(name, point.get("variant", "")),
+                    "AUC": point.get("auc"),
+                    "AUC low": point.get("auc_low"),
+                    "AUC high": point.get("auc_high"),
+                    "Paper AUC": reported.get("auc"),
+                    "Log loss": point.get("log_loss"),
+                    "Paper log loss": reported.get("log_loss"),
+                    "Labels seen": point.get("labels_seen"),
+                    "Seeds": point.get("seeds"),
+                    "Test rows": point.get("test_rows"),
+                    "State": "done" if point else "not run",
+                }
+            )
+    for row in table_1.index.difference([system.paper_row for system in SYSTEMS.values()], sort=False):
+        values = table_1.loc[row]
+        rows.append({"System": row, "Paper AUC": values["auc"], "Paper log loss": values["log_loss"], "State": "not in the kit"})
+    table = pd.DataFrame(rows)
+    table.insert(4, "Rel.Impr", relative_improvement(table["AUC"].max(), table["AUC"]))
+    show_table(
+        table,
+        f"table-1-{dataset}-{shots}",
+        "Systems with our and the paper's AUC and log loss",
+        {
+            "System": text_column("System", pinned=True, width="medium"),
+            "AUC": number_column("AUC, ours"),
+            "AUC low": number_column("95 % low"),
+            "AUC high": number_column("95 % high"),
+            "Rel.Impr": number_column("Rel.Impr", "percent", help="AUC of our best system divided by this system's AUC, minus 1."),
+            "Paper AUC": number_column("AUC, paper"),
+            "Log loss": number_column("Log loss, ours"),
+            "Paper log loss": number_column("Log loss, paper"),
+            "Labels seen": number_column("Labels seen", "%,d"),
+            "Test rows": number_column("Test rows", "%,d"),
+        },
     )
-table = pd.DataFrame(rows)
-best = table["AUC"].max()
-table.insert(4, "Rel.Impr", relative_improvement(best, table["AUC"]))
-show_table(
-    table,
-    f"table-1-{dataset}-{shots}",
-    "Systems with our and the paper's AUC and log loss",
-    {
-        "System": text_column("System", pinned=True),
-        "AUC": number_column("AUC, ours"),
-        "AUC low": number_column("95 % low"),
-        "AUC high": number_column("95 % high"),
-        "Rel.Impr": st.column_config.NumberColumn(
-            "Rel.Impr", format="percent", help="AUC of our best system divided by this system's AUC, minus 1."
-        ),
-        "Paper AUC": number_column("AUC, paper"),
-        "Log loss": number_column("Log loss, ours"),
-        "Paper log loss": number_column("Log loss, paper"),
-        "Labels seen": number_column("Labels seen", "%,d"),
-        "Test rows": number_column("Test rows", "%,d"),
-    },
-)
-st.caption(f"{figures.scale_note(shown, titles())}. {figures.SHOTS_NOTE}".replace("~", r"\~"))
+
+
+def against_a_baseline() -> None:
+    if metric not in contrast.GAP_METRICS:
+        st.info(f"A paired gap is not defined for the {measure.label}: choose AUC, log loss or accuracy.", icon=":material/touch_app:")
+        return
+    baseline = choose_series("baseline", "Baseline")
+    table = gap_table(chosen.origin, cells, baseline, metric)
+    if table.empty:
+        st.info("Nothing to compare: choose at least two systems that share a seed.", icon=":material/touch_app:")
+        return
+    name = figures.system_label(*baseline)
+    show_figure(
+        figures.gaps(table, metric, name, scale),
+        f"gaps-{dataset}-{metric}-{shots}",
+        f"Dot plot: {measure.label} of {len(table)} systems minus that of {name}, with paired 95 % intervals.",
+        table,
+    )
+    table = table.sort_values("gap", ascending=measure.better < 0)
+    beyond = (table["low"] > 0) | (table["high"] < 0)
+    better = table["gap"] * measure.better > 0
+    shown_table = pd.DataFrame(
+        {
+            "System": [figures.system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)],
+            "Gap": table["gap"],
+            "Low": table["low"],
+            "High": table["high"],
+            "p (Holm)": table["p_holm"],
+            "Mark": ["▲ better" if b else "▼ worse" for b in better],
+            "Sure": ["yes" if p < 0.05 and out else "no" for p, out in zip(table["p_holm"], beyond, strict=True)],
+            "Seeds": table["seeds"],
+            "Common test rows": table["test_rows"],
+        }
+    )
+    show_table(
+        shown_table,
+        f"gaps-table-{dataset}-{metric}-{shots}",
+        f"Each system's gap to {name}",
+        {
+            "System": text_column("System", width="medium", pinned=True),
+            "Gap": number_column("Gap", "%+.4f"),
+            "Low": number_column("95 % low", "%+.4f"),
+            "High": number_column("95 % high", "%+.4f"),
+            "p (Holm)": number_column(
+                "p (Holm)", "%.2g", help="Chance of such a gap were there none, corrected for the number of systems."
+            ),
+            "Sure": text_column("Sure", help="After Holm's correction p is under .05 and the interval leaves out zero."),
+            "Common test rows": number_column("Common test rows", "%,d"),
+        },
+    )
+    st.caption("Compared on the test samples that both were scored on, seed by seed; samples of one user count as belonging together.")
+
+
+def one_seed() -> int:
+    return choose("seed", "Seed of the subset", sorted(cells["seed"].unique()))
+
+
+def roc() -> None:
+    seed = one_seed()
+    found = scored(seed)
+    table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
+    figure = figures.roc(found, f"{scale} Curves of seed {seed}.")
+    show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", table)
+
+
+def calibration() -> None:
+    seed = one_seed()
+    found = scored(seed)
+    figure = figures.calibration(found, f"{scale} Curves of seed {seed}, 15 bins of equal width.")
+    table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
+    show_figure(figure, f"calibration-{dataset}-{shots}-{seed}", f"Calibration curves of {len(found)} systems.", table)
+    st.caption("Above the diagonal: more often liked than stated. Below: less often.")
+
+
+def scores() -> None:
+    seed = one_seed()
+    for place, result in enumerate(scored(seed)):
+        name = result[1]
+        table = pd.DataFrame({"label": result[2], "probability": result[3]})
+        show_figure(
+            figures.score_distribution(result, scale if place == 0 else ""),
+            f"scores-{dataset}-{shots}-{seed}-{result[0]}-{place}",
+            f"Histogram of the probabilities of {name}, positives up, negatives down.",
+            table,
+        )
+
+
+def slices() -> None:
+    if open_dataset(dataset) is None:
+        return
+    by = choose("by", "Slice by", list(contrast.SLICES), name=contrast.SLICES.get)
+    if metric not in ("auc", "log_loss"):
+        st.info("Slices are measured by AUC and log loss: choose one of them above.", icon=":material/touch_app:")
+        return
+    table = slice_table(chosen.origin, cells, by)
+    show_figure(
+        figures.slices(table, metric, contrast.SLICES[by], scale),
+        f"slices-{dataset}-{metric}-{shots}-{by}",
+        f"Line chart: test {measure.label} of {table['system'].nunique()} systems by {contrast.SLICES[by]}.",
+        table,
+    )
+    st.caption("Four parts of about equally many test samples. Parts are small: differences here are hints, not findings.")
+
+
+def users() -> None:
+    known = list(series())
+    if len(known) < 2:
+        st.info("Choose at least two systems.", icon=":material/touch_app:")
+        return
+    left, right = st.columns(2)
+    with left:
+        one = choose_series("one", "Who is helped by", default=known[-1])
+    with right:
+        other = choose_series("baseline", "instead of")
+    if one == other:
+        st.info("Choose two different systems.", icon=":material/touch_app:")
+        return
+    data = open_dataset(dataset)
+    if data is None:
+        return
+    table = user_table(chosen.origin, cells, one, other)
+    table = table.assign(name=[data.field(data.about.user_field).text(user) for user in table["user"]])
+    names = figures.system_label(*one), figures.system_label(*other)
+    show_figure(
+        figures.user_gains(table, *names, scale),
+        f"users-{dataset}-{shots}",
+        f"Each of {len(table):,} test users: log loss saved by {names[0]} against {names[1]}.",
+        table,
+    )
+    for column, (label, part) in zip(st.columns(2), (("Most helped", table.head(8)), ("Most hurt", table.tail(8)[::-1])), strict=True):
+        with column:
+            st.markdown(f"**{label}**")
+            for row in part.itertuples():
+                st.page_link(
+                    "user.py",
+                    label=f"user {words.markdown(row.name)}: {row.gain:+.3f} on {row.samples} samples",
+                    query_params={**carried(*CARRIED), "dataset": dataset, "user": str(row.user), "n": str(shots)},
+                )
+
+
+st.divider()
+view = choose("view", "Look closer", list(VIEWS), name=VIEWS.get, kind="buttons")
+{
+    "table": beside_the_paper,
+    "gaps": against_a_baseline,
+    "roc": roc,
+    "calibration": calibration,
+    "scores": scores,
+    "slices": slices,
+    "users": users,
+}[view]()
 not_run([name for name in SYSTEMS if name not in set(at_n["system"])], dataset, f"at N = {shots_name(shots)}")

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 from shared import (
     choose_dataset,
+    choose_metric,
     heading,
     in_order,
     need_results,
@@ -36,13 +37,7 @@ first, second, third, fourth = st.columns([3, 2, 3, 2], vertical_alignment="bott
 with first:
     dataset = choose_dataset(chosen.datasets())
 with second:
-    metric = choose(
-        "metric",
-        "Metric",
-        list(figures.METRICS),
-        name=lambda name: figures.METRICS[name].label,
-        help="\n\n".join(f"**{one.label}**: {one.help}" for one in figures.METRICS.values()),
-    )
+    metric = choose_metric()
 with third:
     x = choose("x", "Across", list(figures.X_AXES), name=lambda name: figures.X_AXES[name].split(" (")[0])
 points = chosen.summary(dataset)

@@ -171,6 +171,12 @@ def choose_dataset(known: list[str], all_known: bool = False) -> str:
     return choose("dataset", "Data set", options, name=title_of)
 
 
+def choose_metric() -> str:
+    """A quality measure, explained."""
+    explained = "\n\n".join(f"**{metric.label}**: {metric.help}" for metric in figures.METRICS.values())
+    return choose("metric", "Metric", list(figures.METRICS), name=lambda name: figures.METRICS[name].label, help=explained)
+
+
 def shots_in_order(values: pd.Series) -> list[Any]:
     """N values, ascending, "all" last."""
     return sorted(values.unique(), key=lambda shots: float("inf") if shots == ALL else int(shots))

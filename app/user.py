@@ -106,6 +106,7 @@ with right:
 cells = done[(done["shots"] == shots) & (done["seed"] == seed)]
 systems = choose_many("systems", "Systems", in_order(cells["system"]), name=figures.system_label)
 cells = cells[cells["system"].isin(systems)]
+cells = cells.sort_values("system", key=lambda column: column.map(in_order(systems).index), kind="stable")
 
 titles_of_rows = {int(row): dataset.title(dataset.sample_item(np.array([row]))[0]) for row in rows}
 repeated = pd.Series(list(titles_of_rows.values())).value_counts()
@@ -186,7 +187,6 @@ else:
     if missing:
         st.caption(
             f"Not every candidate is in the test rows of {words.markdown(', '.join(missing))}: slow systems see a fixed part of them."
-            "the test set."
         )
 
 # ---- one sample ----------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from laser_core.metrics import reliability
 from laser_core.systems import SYSTEMS
 
 INK = "#7C8594"  # neutral lines and words: readable on both themes
@@ -433,3 +434,234 @@ def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
     figure.update_xaxes(title="place in the history (left: oldest)")
     figure.update_yaxes(title="rating")
     return _finish(figure, note, 290, title)
+
+
+# ---- systems against each other ------------------------------------------------------------------------------------------------
+
+
+def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title: str = "") -> go.Figure:
+    """Each system minus a baseline with its 95 % interval, the best on top.
+
+    Args:
+        table: What `laser_core.study.contrast.gaps` returns.
+        baseline: The baseline's name.
+    """
+    figure = go.Figure()
+    measure = METRICS[metric]
+    for row in table.sort_values("gap", ascending=measure.better > 0).to_dict("records"):
+        look, name = style(row["system"]), plain(system_label(row["system"], row["variant"]))
+        figure.add_scatter(
+            x=[row["gap"]],
+            y=[name],
+            mode="markers",
+            name=name,
+            showlegend=False,
+            marker={"symbol": look.symbol, "size": 13, "color": look.colour},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row["high"] - row["gap"]],
+                "arrayminus": [row["gap"] - row["low"]],
+                "color": look.colour,
+                "thickness": 2,
+                "width": 6,
+            },
+            hovertemplate=f"<b>{name}</b><br>%{{x:+.4f}} (95 %: {row['low']:+.4f} to {row['high']:+.4f})<br>p = {row['p_holm']:.3g} after "
+            f"Holm, {count(row['test_rows'])} common test rows<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"width": 1.5, "color": INK})
+    side = "right" if measure.better > 0 else "left"
+    figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline)} (further {side} is better)", tickformat="+.3f")
+    return _finish(figure, note, 130 + 44 * max(len(table), 2), title)
+
+
+Scored = tuple[str, str, np.ndarray, np.ndarray]
+"""(system, name in words, labels, probabilities) of one result"""
+
+
+def _roc_points(labels: np.ndarray, probabilities: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """(false positive rates, true positive rates) at every distinct threshold, thinned to about `most` points."""
+    order = np.argsort(-probabilities, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
+    hits = np.cumsum(labels[order])[ends]
+    false = ends + 1 - hits
+    keep = np.unique(np.linspace(0, len(ends) - 1, min(most, len(ends))).astype(int))
+    return np.append(0, false[keep] / max(false[-1], 1)), np.append(0, hits[keep] / max(hits[-1], 1))
+
+
+def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
+    """Receiver operating characteristic: hits against false alarms, a line a system."""
+    figure = go.Figure()
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip")
+    for system, name, labels, probabilities in results:
+        look = style(system)
+        false_rate, true_rate = _roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
+        figure.add_scatter(
+            x=false_rate, y=true_rate, mode="lines", name=plain(name), line={"color": look.colour, "dash": look.dash, "width": look.width}
+        )
+    figure.update_xaxes(title="share of negatives called positive", range=[0, 1])
+    figure.update_yaxes(title="share of positives found", range=[0, 1])
+    return _finish(figure, note, 520, title)
+
+
+def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
+    """Observed share of positives against the stated probability; on the diagonal a probability means what it says."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip"
+    )
+    for system, name, labels, probabilities in results:
+        look, curve = style(system), reliability(labels, probabilities)
+        figure.add_scatter(
+            x=curve.predicted,
+            y=curve.observed,
+            mode="lines+markers",
+            name=plain(name),
+            line={"color": look.colour, "dash": look.dash, "width": look.width},
+            marker={"symbol": look.symbol, "size": 8, "color": look.colour},
+            customdata=[count(samples) for samples in curve.count],
+            hovertemplate=f"<b>{plain(name)}</b><br>said %{{x:.2f}}, was %{{y:.2f}} (%{{customdata}} samples)<extra></extra>",
+        )
+    figure.update_xaxes(title="probability stated", range=[0, 1])
+    figure.update_yaxes(title="share of positives observed", range=[0, 1])
+    return _finish(figure, note, 520, title)
+
+
+def score_distribution(result: Scored, note: str = "", title: str = "") -> go.Figure:
+    """How one system's probabilities are spread, positives above the axis and negatives below."""
+    _, name, labels, probabilities = result
+    edges = np.linspace(0, 1, 41)
+    figure = go.Figure()
+    for label, words, colour, sign in ((1, "positives", POSITIVE, 1), (0, "negatives", NEGATIVE, -1)):
+        counts, _ = np.histogram(probabilities[labels == label], bins=edges)
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=sign * counts,
+            width=0.024,
+            name=words,
+            marker={"color": colour},
+            customdata=counts,
+            hovertemplate=f"%{{customdata:,}} {words} near %{{x:.2f}}<extra>{plain(name)}</extra>",
+        )
+    figure.update_layout(barmode="overlay")
+    figure.update_xaxes(title=f"probability by {plain(name)}", range=[0, 1])
+    figure.update_yaxes(title="samples: negatives | positives", tickformat=",d")
+    return _finish(figure, note, 340, title)
+
+
+def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str = "") -> go.Figure:
+    """Quality on parts of the test set, a line a system.
+
+    Args:
+        table: What `laser_core.study.contrast.slices` returns.
+        by: What the parts are made by, in words.
+    """
+    figure = go.Figure()
+    words = table.sort_values("place")["slice"].unique().tolist()
+    for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
+        look, rows, name = style(system), rows.sort_values("place"), plain(system_label(system, variant))
+        figure.add_scatter(
+            x=rows["slice"],
+            y=rows[metric],
+            mode="lines+markers",
+            name=name,
+            line={"color": look.colour, "dash": look.dash, "width": look.width},
+            marker={"symbol": look.symbol, "size": 10, "color": look.colour},
+            customdata=[count(samples) for samples in rows["samples"]],
+            hovertemplate=f"<b>{name}</b><br>%{{x}}: {METRICS[metric].label} %{{y:.4f}} (%{{customdata}} samples)<extra></extra>",
+        )
+    figure.update_xaxes(title=plain(by, 100), type="category", categoryorder="array", categoryarray=words)
+    figure.update_yaxes(title=f"test {METRICS[metric].label}", tickformat=".3f")
+    return _finish(figure, note, 460, title)
+
+
+def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", title: str = "") -> go.Figure:
+    """Every test user as a point: how much log loss `first` saves or costs against `second`.
+
+    Args:
+        table: What `laser_core.study.contrast.user_gaps` returns, with `name` for each user.
+    """
+    figure = go.Figure()
+    for words, part, colour in (("helped", table["gain"] >= 0, POSITIVE), ("hurt", table["gain"] < 0, NEGATIVE)):
+        rows = table[part]
+        figure.add_scattergl(
+            x=rows.index + 1,
+            y=rows["gain"],
+            mode="markers",
+            name=f"{words}: {len(rows):,} users",
+            marker={"color": colour, "size": 6, "opacity": 0.75},
+            customdata=np.column_stack([[plain(user) for user in rows["name"]], rows["samples"]]) if len(rows) else None,
+            hovertemplate="user %{customdata[0]}<br>gain %{y:+.3f}, %{customdata[1]} samples<extra></extra>",
+        )
+    figure.add_hline(y=0, line={"width": 1, "color": INK})
+    figure.update_xaxes(title="test users, most helped first")
+    figure.update_yaxes(title="log loss saved")
+    note = f"Log loss of {plain(second)} minus that of {plain(first)}, mean over a user's test samples. {note}"
+    return _finish(figure, note, 380, title)
+
+
+# ---- cost ------------------------------------------------------------------------------------------------------------------------
+
+
+def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "") -> go.Figure:
+    """Quality against cost; the line joins the systems that no other beats in both.
+
+    Args:
+        table: One row a system with `system`, `variant`, the metric and the column `cost` (positive).
+    """
+    figure = go.Figure()
+    measure = METRICS[metric]
+    table = table[table[cost] > 0].sort_values(cost)
+    best, front = -np.inf, []
+    for row in table.to_dict("records"):
+        if measure.better * row[metric] > best:
+            best = measure.better * row[metric]
+            front.append(row)
+    if len(front) > 1:
+        figure.add_scatter(
+            x=[row[cost] for row in front],
+            y=[row[metric] for row in front],
+            mode="lines",
+            name="no system is better and cheaper",
+            line={"dash": "dash", "width": 1.5, "color": INK, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    for row in table.to_dict("records"):
+        look, name = style(row["system"]), plain(system_label(row["system"], row["variant"]))
+        figure.add_scatter(
+            x=[row[cost]],
+            y=[row[metric]],
+            mode="markers",
+            name=name,
+            marker={"symbol": look.symbol, "size": 14, "color": look.colour},
+            hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra></extra>",
+        )
+    figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log")
+    figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
+    return _finish(figure, note, 480, title)
+
+
+# ---- data and runs -----------------------------------------------------------------------------------------------------------------
+
+
+def bars(labels: Iterable[str], values: Iterable[float], axis: str, value_axis: str, note: str = "", percent: bool = False) -> go.Figure:
+    """Plain bars, such as the shares of ratings of a data set."""
+    figure = go.Figure(go.Bar(x=[plain(label) for label in labels], y=list(values), marker={"color": "#5D91FA"}, name=value_axis))
+    figure.update_xaxes(title=axis, type="category")
+    figure.update_yaxes(title=value_axis, tickformat=".0%" if percent else ",")
+    return _finish(figure, note, 320)
+
+
+def fit_curve(curve: list[Mapping[str, float]], note: str = "", title: str = "") -> go.Figure:
+    """What a fit reported as it went: one line for each quantity with "loss" in its name."""
+    figure = go.Figure()
+    table = pd.DataFrame(curve)
+    colours = ("#0072B2", "#D55E00", "#0BA49F", "#C1158F")
+    for place, name in enumerate(column for column in table.columns if "loss" in column):
+        colour = colours[place % len(colours)]
+        figure.add_scatter(
+            x=table.index + 1, y=table[name], mode="lines+markers", name=plain(name.replace("_", " ")), line={"color": colour, "width": 2}
+        )
+    figure.update_xaxes(title="check (epoch, round or step)")
+    figure.update_yaxes(title="loss")
+    return _finish(figure, note, 320, title)

@@ -1,0 +1,213 @@
+"""Questions between systems, answered from stored predictions: paired gaps, who is helped, where, and how many labels it takes.
+
+Systems are compared on the test samples that both were scored on, seed by seed (equal seeds saw the same labels). Results are read through
+a function `read(key)` that returns what `ResultStore.predictions` returns, so that a caller may keep them in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import UserError, unknown
+from laser_core.metrics import Curve, auc, bootstrap_auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
+from laser_core.metrics.ranking import row_log_loss
+from laser_core.study.summary import NORMAL, half_width
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Read = Callable[[str], pd.DataFrame]
+
+GAP_METRICS = ("auc", "log_loss", "accuracy")
+SLICES = {
+    "history": "earlier ratings of the user",
+    "popularity": "ratings of the target before validation and test",
+    "liking": "liked share of the user's earlier ratings",
+}
+_SERIES = ["system", "variant", "test_rows"]
+
+
+def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str = "auc") -> pd.DataFrame:
+    """Each system minus a baseline, on common samples, with 95 % intervals over seeds and test users.
+
+    Args:
+        cells: Finished cells of one data set and one N, as `ResultStore.cells` gives them.
+        baseline: (system, variant) to compare with.
+        metric: auc (paired DeLong test, users as clusters), log_loss or accuracy (paired mean, users as clusters).
+
+    Returns:
+        Columns system, variant, test_rows (common ones), seeds, gap, low, high, p, p_holm; a row a system other than the baseline.
+
+    Raises:
+        UserError: No cell of the baseline, or another metric.
+    """
+    import pandas as pd
+
+    if metric not in GAP_METRICS:
+        raise unknown("metric of a paired gap", metric, GAP_METRICS)
+    base = _by_seed(cells, *baseline)
+    rows = []
+    for (system, variant, size), group in cells.groupby(_SERIES, sort=False):
+        if (system, variant) == tuple(baseline):
+            continue
+        found = [_gap(read(key), read(base[seed]), metric) for seed, key in zip(group["seed"], group["key"], strict=True) if seed in base]
+        if not found:
+            continue
+        values, errors, common = (np.array(column, dtype=float) for column in zip(*found, strict=True))
+        gap, half = float(values.mean()), half_width(values, errors)
+        p_value = float(2 * ndtr(-abs(gap) / (half / NORMAL))) if half > 0 else 1.0
+        rows.append((system, variant, int(min(size, common.min())), len(values), gap, gap - half, gap + half, p_value))
+    table = pd.DataFrame(rows, columns=["system", "variant", "test_rows", "seeds", "gap", "low", "high", "p"])
+    return table.assign(p_holm=holm(table["p"].to_numpy()) if len(table) else [])
+
+
+def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
+    """seed -> key of one system; of several test sets the largest."""
+    own = cells[(cells["system"] == system) & (cells["variant"] == variant)].sort_values("test_rows")
+    if own.empty:
+        raise UserError(f"the baseline {system} {variant} has no result here: choose another")
+    return dict(zip(own["seed"], own["key"], strict=True))
+
+
+def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, float, int]:
+    """(difference, its standard error over users, common samples) of two results."""
+    both = first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+    labels, users = both["label"].to_numpy(), both["user"].to_numpy()
+    one, other = both["probability_1"].to_numpy(), both["probability_2"].to_numpy()
+    if metric == "auc":
+        test = delong(labels, one, other, users)
+        return test.difference, test.standard_error, len(both)
+    if metric == "log_loss":
+        difference = row_log_loss(labels, one) - row_log_loss(labels, other)
+    else:
+        difference = ((one >= 0.5) == labels).astype(float) - ((other >= 0.5) == labels)
+    mean = difference.mean()
+    _, place = np.unique(users, return_inverse=True)
+    share = np.bincount(place, weights=difference - mean) / len(difference)
+    error = np.sqrt((share**2).sum() * len(share) / max(len(share) - 1, 1))
+    return float(mean), float(error), len(both)
+
+
+def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:
+    """What each test user gains or loses: log loss of `second` minus that of `first`, so that positive means `first` helps.
+
+    Returns:
+        Columns user, samples, gain (mean over the user's samples and the seeds), most helped first.
+    """
+    import pandas as pd
+
+    base = _by_seed(cells, *second)
+    parts = []
+    for seed, key in _by_seed(cells, *first).items():
+        if seed in base:
+            both = read(key).merge(read(base[seed])[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+            labels = both["label"].to_numpy()
+            gain = row_log_loss(labels, both["probability_2"].to_numpy()) - row_log_loss(labels, both["probability_1"].to_numpy())
+            parts.append(both[["user", "row"]].assign(gain=gain))
+    if not parts:
+        raise UserError(f"{first[0]} and {second[0]} have no seed in common: choose another pair")
+    table = pd.concat(parts).groupby("user").agg(samples=("row", "nunique"), gain=("gain", "mean")).reset_index()
+    return table.sort_values("gain", ascending=False, ignore_index=True)
+
+
+def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts: int = 4) -> pd.DataFrame:
+    """Quality on parts of the test set: each system on samples with few, some, many of what `by` counts.
+
+    Args:
+        cells: Finished cells of one data set and one N.
+        by: A key of `SLICES`.
+
+    Returns:
+        Columns system, variant, test_rows, slice (words), place, samples, auc, log_loss; means over seeds. A part whose labels are all
+        the same has no AUC.
+    """
+    import pandas as pd
+
+    rows = []
+    for (system, variant, size), group in cells.groupby(_SERIES, sort=False):
+        for key in group["key"]:
+            stored = read(key)
+            values = slice_values(dataset, stored["row"].to_numpy(), by)
+            for place, (words, inside) in enumerate(_parts(values, slice_values(dataset, dataset.test, by), parts)):
+                labels, probabilities = stored["label"].to_numpy()[inside], stored["probability"].to_numpy()[inside]
+                if len(labels):
+                    value = auc(labels, probabilities) if labels.min() < labels.max() else np.nan
+                    rows.append((system, variant, size, words, place, len(labels), value, log_loss(labels, probabilities)))
+    table = pd.DataFrame(rows, columns=[*_SERIES, "slice", "place", "samples", "auc", "log_loss"])
+    return table.groupby([*_SERIES, "slice", "place"], sort=False).mean().reset_index()
+
+
+def slice_values(dataset: CTRDataset, rows: np.ndarray, by: str) -> np.ndarray:
+    """(rows,) what a slice counts, known before the sample's own label.
+
+    Raises:
+        UserError: `by` is not a key of `SLICES`.
+    """
+    if by not in SLICES:
+        raise unknown("slice", by, SLICES)
+    if by == "popularity":
+        return dataset.item_popularity[dataset.sample_item(rows)]
+    target, start = dataset.sample_event[rows], dataset.history_start(rows, 0)
+    if by == "history":
+        return target - start
+    liked = np.concatenate([[0], np.cumsum(dataset.event_label, dtype=np.int64)])
+    return (liked[target] - liked[start]) / np.maximum(target - start, 1)
+
+
+def _parts(values: np.ndarray, all_values: np.ndarray, parts: int) -> list[tuple[str, np.ndarray]]:
+    """(words, mask) of parts that hold about equally many test samples."""
+    edges = np.unique(np.quantile(all_values, np.linspace(0, 1, parts + 1)))
+    if len(edges) == 1:
+        return [(f"{edges[0]:g}", np.ones(len(values), dtype=bool))]
+    form = "{:.2f}" if np.issubdtype(all_values.dtype, np.floating) else "{:,.0f}"
+    found = []
+    for place, (low, high) in enumerate(pairwise(edges)):
+        last = place == len(edges) - 2
+        inside = (values >= low) & ((values <= high) if last else (values < high))
+        found.append((f"{form.format(low)} to {'' if last else 'under '}{form.format(high)}", inside))
+    return found
+
+
+def curve(read: Read, cells: pd.DataFrame, draws: int = 1000) -> Curve:
+    """AUC against N of one system, with bootstrap draws over seeds and test users.
+
+    Args:
+        cells: Finished cells of one data set, system, variant and number of test rows.
+
+    Raises:
+        UserError: Fewer than two N.
+    """
+    shots, means, drawn = [], [], []
+    for n, group in cells.sort_values("train_rows").groupby("train_rows"):
+        by_user = []
+        for key in group["key"]:
+            stored = read(key)
+            columns = (stored[name].to_numpy() for name in ("label", "probability", "user"))
+            by_user.append(bootstrap_auc(*columns, draws=draws))
+        shots.append(n)
+        means.append(group["auc"].mean())
+        drawn.append(seed_and_user_draws(group["auc"].to_numpy(), np.array(by_user), np.random.default_rng(int(n))))
+    return Curve(np.array(shots), np.array(means), np.array(drawn))
+
+
+def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:
+    """How one curve stands to a baseline: its data multiplier at each N, and where it meets the baseline's last value.
+
+    Returns:
+        Columns question ("multiplier" or "match"), shots, value, low, high; infinite and zero values as `laser_core.metrics` defines them.
+    """
+    import pandas as pd
+
+    rows = []
+    for n in one.shots:
+        found = data_multiplier(one, baseline, int(n))
+        rows.append(("multiplier", int(n), found.value, found.low, found.high))
+    met = match_point(one, float(baseline.mean[-1]), baseline.draws[-1])
+    rows.append(("match", int(baseline.shots[-1]), met.value, met.low, met.high))
+    return pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"])

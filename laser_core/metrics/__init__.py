@@ -9,6 +9,7 @@ from laser_core.metrics.bootstrap import (
     percentile_interval,
     seed_and_user_draws,
 )
+from laser_core.metrics.efficiency import Curve, area_under_curve, data_multiplier, match_point
 from laser_core.metrics.ranking import (
     Reliability,
     accuracy,
@@ -22,19 +23,23 @@ from laser_core.metrics.ranking import (
 from laser_core.metrics.significance import DeLong, delong, holm
 
 __all__ = [
+    "Curve",
     "DeLong",
     "Difference",
     "Interval",
     "Reliability",
     "accuracy",
+    "area_under_curve",
     "auc",
     "bootstrap_auc",
     "bootstrap_log_loss",
     "calibration_error",
+    "data_multiplier",
     "delong",
     "evaluate",
     "holm",
     "log_loss",
+    "match_point",
     "paired_bootstrap",
     "percentile_interval",
     "relative_improvement",

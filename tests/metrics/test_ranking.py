@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from laser_core import metrics
+from laser_core.errors import UserError
+from laser_core.metrics.ranking import midranks, row_log_loss
+
+
+@st.composite
+def predictions(draw):
+    """Labels of both classes, and probabilities with many ties."""
+    size = draw(st.integers(2, 60))
+    labels = np.array(draw(st.lists(st.integers(0, 1), min_size=size, max_size=size)))
+    labels[:2] = [0, 1]
+    scores = np.array(draw(st.lists(st.integers(1, 99), min_size=size, max_size=size))) / 100
+    return labels, scores
+
+
+@given(predictions())
+def test_auc_log_loss_and_accuracy_equal_scikit_learn(case):
+    labels, scores = case
+    assert metrics.auc(labels, scores) == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-12)
+    assert metrics.log_loss(labels, scores) == pytest.approx(sklearn.metrics.log_loss(labels, scores), abs=1e-12)
+    assert metrics.accuracy(labels, scores) == pytest.approx(sklearn.metrics.accuracy_score(labels, scores >= 0.5), abs=1e-12)
+
+
+@given(predictions())
+def test_auc_counts_pairs(case):
+    labels, scores = case
+    gaps = scores[labels == 1][:, None] - scores[labels == 0][None, :]
+    assert metrics.auc(labels, scores) == pytest.approx(((gaps > 0) + 0.5 * (gaps == 0)).mean(), abs=1e-12)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=40))
+def test_midranks_equal_scipy(values):
+    np.testing.assert_array_equal(midranks(np.array(values)), rankdata(values))
+
+
+@given(predictions(), st.integers(1, 20), st.booleans())
+def test_reliability_bins_hold_every_sample_once(case, bins, equal_mass):
+    labels, scores = case
+    curve = metrics.reliability(labels, scores, bins, equal_mass)
+    assert curve.count.sum() == len(labels)
+    assert np.average(curve.predicted, weights=curve.count) == pytest.approx(scores.mean())
+    assert np.average(curve.observed, weights=curve.count) == pytest.approx(labels.mean())
+    assert abs(scores.mean() - labels.mean()) - 1e-12 <= curve.error <= 1  # no binning can hide a bias
+
+
+def test_calibration_error_by_hand():
+    labels = np.array([0, 1, 1, 1, 0])
+    scores = np.array([0.10, 0.19, 0.55, 0.58, 0.9])
+    # bins of .2: {.10, .19} predicted .145, observed .5; {.55, .58} predicted .565, observed 1; {.9} predicted .9, observed 0
+    by_hand = (2 * 0.355 + 2 * 0.435 + 0.9) / 5
+    assert metrics.calibration_error(labels, scores, bins=5) == pytest.approx(by_hand)
+    # two bins of equal mass: {.10, .19} and the rest, or {.10, .19, .55} and the rest
+    assert metrics.reliability(labels, scores, 2, equal_mass=True).count.tolist() in ([2, 3], [3, 2])
+
+
+def test_calibrated_predictions_have_little_error_and_shifted_ones_have_the_shift():
+    generator = np.random.default_rng(0)
+    scores = generator.uniform(0.2, 0.8, 200_000)
+    labels = generator.random(len(scores)) < scores
+    assert metrics.calibration_error(labels, scores) < 0.01
+    assert metrics.calibration_error(labels, scores + 0.15) == pytest.approx(0.15, abs=0.01)
+
+
+def test_equal_mass_bins_hold_equally_many():
+    curve = metrics.reliability(np.tile([0, 1], 50), np.linspace(0, 1, 100) ** 3, 10, equal_mass=True)
+    assert curve.count.tolist() == [10] * 10
+
+
+def test_certain_and_wrong_is_large_not_infinite():
+    assert np.isfinite(row_log_loss(np.array([1, 0]), np.array([0.0, 1.0]))).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1]])
+def test_one_class_only_says_so(labels):
+    with pytest.raises(UserError, match=f"all {len(labels)} have the same label"):
+        metrics.auc(np.array(labels), np.linspace(0, 1, len(labels)))
+
+
+def test_evaluate_names_all_four():
+    labels, scores = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.3])
+    assert set(metrics.evaluate(labels, scores)) == {"auc", "log_loss", "accuracy", "ece"}
+    assert metrics.evaluate(labels, scores)["auc"] == 1.0

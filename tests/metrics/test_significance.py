@@ -1,0 +1,167 @@
+"""Intervals and tests against brute force, simulation and permutation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laser_core import metrics
+from laser_core.metrics.bootstrap import bootstrap_mean, user_weights
+
+
+def sample(users: int, each: int, seed: int, skill: float = 1.0, own: float = 0.0):
+    """(labels, two score arrays of equal skill, users); `own`: how much a user's samples share."""
+    generator = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), each)
+    shared = generator.normal(size=users)[user] * own
+    signal = generator.normal(size=len(user)) + shared
+    labels = (signal * skill + generator.logistic(size=len(user)) > 0).astype(int)
+    first = signal + generator.normal(size=len(user))
+    second = signal + generator.normal(size=len(user))
+    return labels, first, second, user
+
+
+@given(st.integers(0, 10_000), st.integers(2, 8))
+def test_bootstrap_auc_is_the_weighted_auc_of_scikit_learn(seed, users):
+    generator = np.random.default_rng(seed)
+    user = generator.integers(0, users, 40) * 7  # codes need not be consecutive
+    labels = np.concatenate([[0, 1], generator.integers(0, 2, 38)])
+    scores = generator.integers(0, 6, 40) / 5  # many ties
+    draws = metrics.bootstrap_auc(labels, scores, user, draws=5, seed=seed)
+    _, place = np.unique(user, return_inverse=True)
+    for draw, weight in zip(draws, user_weights(place, 5, seed), strict=True):
+        weight_of_row = weight[place]
+        drawn = weight_of_row > 0
+        if labels[drawn].min() == labels[drawn].max():
+            assert np.isnan(draw)
+        else:
+            assert draw == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores, sample_weight=weight_of_row), abs=1e-12)
+
+
+def test_bootstrap_mean_is_the_mean_of_the_drawn_samples():
+    generator = np.random.default_rng(0)
+    user, values = np.array([3, 3, 5, 9, 9, 9]), generator.normal(size=6)
+    draws = bootstrap_mean(values, user, draws=4, seed=1)
+    for draw, weight in zip(draws, user_weights(np.array([0, 0, 1, 2, 2, 2]), 4, 1), strict=True):
+        rows = np.repeat(values, weight[[0, 0, 1, 2, 2, 2]])
+        assert draw == pytest.approx(rows.mean())
+
+
+def test_users_are_drawn_as_often_as_there_are_users():
+    weights = np.array(list(user_weights(np.arange(50), 200, 0)))
+    assert (weights.sum(axis=1) == 50).all()
+    assert weights.mean() == 1.0
+
+
+def test_bootstrap_interval_covers_the_true_auc():
+    truth = metrics.auc(*sample(400_000, 1, 0, own=1.0)[:2])
+    inside = 0
+    for seed in range(1, 201):
+        labels, scores, _, user = sample(120, 6, seed, own=1.0)
+        draws = metrics.bootstrap_auc(labels, scores, user, draws=300, seed=seed)
+        interval = metrics.percentile_interval(metrics.auc(labels, scores), draws)
+        inside += interval.low <= truth <= interval.high
+    assert 0.91 <= inside / 200 <= 0.99
+
+
+def test_delong_error_equals_the_spread_over_fresh_samples():
+    gaps, errors = [], []
+    for seed in range(300):
+        labels, first, second, _ = sample(300, 1, seed)
+        result = metrics.delong(labels, first, second)
+        gaps.append(result.difference)
+        errors.append(result.standard_error)
+    assert np.mean(errors) == pytest.approx(np.std(gaps), rel=0.12)
+
+
+def test_delong_agrees_with_permutation():
+    """Swapping the two systems' midranks sample by sample is the exact test of no difference."""
+    generator = np.random.default_rng(5)
+    for seed in (1, 2, 3):
+        labels, first, second, _ = sample(250, 1, seed)
+        first, second = metrics.ranking.midranks(first), metrics.ranking.midranks(second + 0.5 * labels)
+        result = metrics.delong(labels, first, second)
+        swapped = []
+        for _ in range(400):
+            swap = generator.random(len(labels)) < 0.5
+            swapped.append(metrics.auc(labels, np.where(swap, second, first)) - metrics.auc(labels, np.where(swap, first, second)))
+        exact = np.mean(np.abs(swapped) >= abs(result.difference))
+        assert result.p_value == pytest.approx(exact, abs=0.06)
+
+
+def test_delong_reports_both_areas():
+    labels, first, second, _ = sample(80, 1, 4)
+    result = metrics.delong(labels, np.round(first), np.round(second))  # ties
+    assert result.auc_first == pytest.approx(sklearn.metrics.roc_auc_score(labels, np.round(first)))
+    assert result.auc_second == pytest.approx(sklearn.metrics.roc_auc_score(labels, np.round(second)))
+    assert result.low < result.difference < result.high
+
+
+def test_equal_predictions_do_not_differ():
+    labels, first, _, user = sample(60, 2, 1)
+    assert metrics.delong(labels, first, first).p_value == 1.0
+    assert metrics.paired_bootstrap(labels, first, first, user, draws=50).p_value == 1.0
+
+
+@pytest.mark.parametrize("each", [1, 8])
+def test_delong_by_user_agrees_with_the_paired_bootstrap(each):
+    labels, first, second, user = sample(300, each, 7, own=1.5)
+    test = metrics.delong(labels, first, second + 0.2 * labels, user)
+    bootstrap = metrics.paired_bootstrap(labels, first, second + 0.2 * labels, user, draws=2000)
+    assert bootstrap.value == pytest.approx(test.difference, abs=1e-12)
+    assert bootstrap.high - bootstrap.low == pytest.approx(test.high - test.low, rel=0.1)
+    assert bootstrap.p_value == pytest.approx(test.p_value, abs=0.05)
+
+
+def test_users_make_the_test_more_careful_where_their_samples_go_together():
+    generator = np.random.default_rng(0)
+    labels, first, second, user = sample(100, 20, 3, own=2.0)
+    second = second + np.repeat(generator.normal(size=100), 20) * 1.5  # an error that all samples of a user share
+    assert metrics.delong(labels, first, second, user).standard_error > 1.3 * metrics.delong(labels, first, second).standard_error
+
+
+def test_null_systems_are_seldom_called_different():
+    claims = 0
+    for seed in range(300):
+        labels, first, second, user = sample(60, 4, seed, skill=0.0)
+        claims += metrics.delong(labels, first, second, user).p_value < 0.05
+    assert claims / 300 <= 0.09
+
+
+def test_holm_by_hand_and_in_any_order():
+    p_values = np.array([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(metrics.holm(p_values), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(metrics.holm(p_values[::-1]), [0.02, 0.06, 0.06, 0.03])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_no_correction_and_bonferroni(values):
+    p_values = np.array(values)
+    corrected = metrics.holm(p_values)
+    assert (corrected >= p_values).all()
+    assert (corrected <= np.minimum(1, p_values * len(p_values)) + 1e-12).all()
+    assert (np.argsort(corrected[np.argsort(p_values)], kind="stable") == np.arange(len(values))).all()
+
+
+def test_seeds_and_users_both_widen_the_interval():
+    """The mean of a few seeds on one draw of users covers the truth in about 95 % of worlds."""
+    generator = np.random.default_rng(3)
+    for seeds in (3, 5):
+        inside = 0
+        for _ in range(400):
+            users = generator.normal() * 0.01  # the same test users for all seeds
+            values = 0.75 + users + generator.normal(size=seeds) * 0.01
+            user_draws = values[:, None] + generator.normal(size=200)[None, :] * 0.01
+            draws = metrics.seed_and_user_draws(values, user_draws, generator)
+            interval = metrics.percentile_interval(values.mean(), draws)
+            inside += interval.low <= 0.75 <= interval.high
+        assert 0.92 <= inside / 400 <= 0.995
+
+
+def test_one_seed_leaves_the_users_only():
+    generator = np.random.default_rng(0)
+    draws = generator.normal(size=(1, 50))
+    np.testing.assert_allclose(metrics.seed_and_user_draws(draws.mean(axis=1), draws, generator), draws[0])

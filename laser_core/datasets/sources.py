@@ -269,7 +269,8 @@ def pip_download(requirement: str, size: int, scratch: Path, progress: Progress)
                 break
             except subprocess.TimeoutExpired:
                 with suppress(FileNotFoundError):  # pip moves the file when it is complete
-                    progress(f"downloading {requirement}", sum(path.stat().st_size for path in scratch.rglob("*.whl")), size)
+                    done = sum(path.stat().st_size for path in scratch.rglob("*.whl"))
+                    progress(f"downloading {requirement}", min(done, size), size)
     finally:
         process.kill()
     if process.returncode != 0:

@@ -11,7 +11,7 @@ import numpy as np
 
 from laser_core.crm.reference import MeansOptions, WithMeans, check_positive
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import DataError, UserError
+from laser_core.errors import UserError
 from laser_core.progress import Progress
 
 
@@ -46,7 +46,7 @@ class LightGBM(WithMeans):
     """Gradient-boosted trees (G. Ke et al., 2017, LightGBM: A Highly Efficient Gradient Boosting Decision Tree, NeurIPS 30)."""
 
     Options = LightGBMOptions
-    ARRAYS = ("means_",)
+    ARRAYS = ("means_", "trees_")
 
     def learn(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int, progress: Progress) -> None:
         """Grow trees until the validation log loss stops falling."""
@@ -76,7 +76,8 @@ class LightGBM(WithMeans):
 
         stop = lightgbm.early_stopping(options.patience, verbose=False)
         trees = lightgbm.train(settings, train, options.most_trees, valid_sets=[valid], callbacks=[report, stop])
-        self._keep(trees.model_to_string(num_iteration=trees.best_iteration))
+        self.trees_ = np.frombuffer(trees.model_to_string(num_iteration=trees.best_iteration).encode(), np.uint8)
+        self._open()
 
     def score(self, dataset: CTRDataset, rows: np.ndarray) -> np.ndarray:
         """Sum of the trees, through the sigmoid."""
@@ -89,12 +90,7 @@ class LightGBM(WithMeans):
         if self.dataset_version_ is None:
             return 0
         trees = self._booster.dump_model()["tree_info"]
-        return super().parameter_count() + sum(3 * tree["num_leaves"] - 2 for tree in trees)
-
-    def save(self, folder: Path) -> None:
-        """Write `model.json`, `model.npz` and LightGBM's own text, `trees.txt`."""
-        super().save(folder)
-        (folder / "trees.txt").write_text(self.trees_, encoding="utf-8")
+        return self.means_.size + sum(3 * tree["num_leaves"] - 2 for tree in trees)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -104,13 +100,12 @@ class LightGBM(WithMeans):
             DataError: The folder is incomplete, damaged or of another model.
         """
         made = super().load(folder)
-        try:
-            made._keep((folder / "trees.txt").read_text(encoding="utf-8"))
-        except (OSError, ValueError, lightgbm.basic.LightGBMError) as error:
-            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+        made._open()
         return made
 
-    def _keep(self, text: str) -> None:
-        """Hold trees written in LightGBM's text format: a fitted and a loaded model score with the very same ones."""
-        self.trees_ = text
-        self._booster = lightgbm.Booster(model_str=text)
+    def _open(self) -> None:
+        """Read the trees from LightGBM's text format: a fitted and a loaded model score with the very same ones.
+
+        The text is kept among the arrays, whose file has a checksum, because LightGBM ends the process when its text is damaged.
+        """
+        self._booster = lightgbm.Booster(model_str=self.trees_.tobytes().decode())

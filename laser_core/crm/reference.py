@@ -109,7 +109,7 @@ class Reference(Recommender):
             with np.load(folder / "model.npz", allow_pickle=False) as arrays:
                 for name in cls.ARRAYS:
                     setattr(made, name, arrays[name])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         return made
 
@@ -151,7 +151,7 @@ class ItemPopularity(Reference):
         return self.mean_[dataset.sample_item(rows)]
 
 
-# ---- what the models on statistics read ------------------------------------------------------------------------------------------
+# ---- what the models on statistics read --------------------------------------------------------------------------------------
 
 
 class OnStatistics(Reference):
@@ -214,7 +214,7 @@ class WithMeans(OnStatistics):
         return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), np.int64), size
 
 
-# ---- logistic regression -----------------------------------------------------------------------------------------------------------
+# ---- logistic regression -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def history_statistics(dataset: CTRDataset, rows: np.ndarray) -> tuple[np.ndarra
 def _pieces(dataset: CTRDataset, targets: np.ndarray) -> Iterator[slice]:
     """Cut ascending target events between users, so that the timelines of a piece hold about `_PIECE` events."""
     user = dataset.event_user[targets]
-    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)) if len(targets) else np.zeros(0, np.int64)
+    last = np.flatnonzero(np.diff(user, append=-1))
     timeline = np.cumsum(targets[last] - dataset.user_offsets[user[last]])  # (users,)
     cuts = last[np.flatnonzero(np.diff(timeline // _PIECE, append=-1))] + 1
     yield from map(slice, [0, *cuts[:-1]], cuts)
@@ -80,10 +80,13 @@ def _pieces(dataset: CTRDataset, targets: np.ndarray) -> Iterator[slice]:
 def _statistics(dataset: CTRDataset, targets: np.ndarray) -> np.ndarray:
     """(targets, statistics) for ascending target events of some users."""
     user = dataset.event_user[targets]
-    last = np.flatnonzero(np.append(user[1:] != user[:-1], True))
+    last = np.flatnonzero(np.diff(user, append=-1))  # (users,) each user's last target
     start, stop = dataset.user_offsets[user[last]], targets[last] + 1
     event, owner = _ranges(start, stop - start)  # these users' timelines up to their last target, one after another
     first = np.cumsum(stop - start) - (stop - start)  # (users,) where each begins
+    mine = np.searchsorted(last, np.arange(len(targets)))
+    begin = first[mine]  # (targets,) where the timeline of each begins
+    at = begin + targets - start[mine]  # (targets,) places of the targets
 
     values = np.asarray(dataset.rating_values[1:], dtype=np.float64)
     scaled = (values - values[0]) / max(values[-1] - values[0], 1e-9)
@@ -91,10 +94,6 @@ def _statistics(dataset: CTRDataset, targets: np.ndarray) -> np.ndarray:
     # Everything that is counted of an event: itself, liked or not, its rating. (3, events)
     event_tally = np.stack([np.ones(len(event), np.int64), dataset.event_label[event].astype(np.int64), fixed[dataset.event_rating[event]]])
     before = np.cumsum(event_tally, axis=1) - event_tally  # everything earlier, of any user in this piece
-
-    is_target = np.isin(event, targets, assume_unique=True)
-    at = np.flatnonzero(is_target)
-    begin = first[owner[at]]
 
     def means(since: np.ndarray, weight: float, towards: tuple[np.ndarray | float, np.ndarray | float]) -> tuple[np.ndarray, np.ndarray]:
         return _shrunken(before[:, at] - before[:, since], weight, towards)
@@ -121,20 +120,22 @@ def _kindred(
         whole: The same users' share and mean rating of everything, `(targets,)` each.
     """
     value, place = _values(field, item)  # one entry for each value of each event
-    key = owner[place].astype(np.int64) * field.size + value
+    key = owner[place] * field.size + value
     order = np.argsort(key, kind="stable")  # by user and value, in time order within
-    begins = np.append(True, key[order][1:] != key[order][:-1])
+    key, place = key[order], place[order]
+    begins = np.diff(key, prepend=-1) != 0
+    fresh = begins | (np.diff(place, prepend=-1) != 0)  # an item that names a value twice has it once, or it would read its own rating
+    place, begins = place[fresh], begins[fresh]
+
     first = np.flatnonzero(begins)[np.cumsum(begins) - 1]
-    sorted_tally = event_tally[:, place[order]]
-    running = np.cumsum(sorted_tally, axis=1) - sorted_tally
-    earlier = np.empty_like(running)  # (3, values): of the same user and value, before this event
-    earlier[:, order] = running - running[:, first]
+    tally = event_tally[:, place]
+    before = np.cumsum(tally, axis=1) - tally
+    earlier = before - before[:, first]  # (3, entries): of the same user and value, before this event
 
     target = np.full(len(item), -1)
     target[at] = np.arange(len(at))
     mine = target[place]
-    chosen = mine >= 0
-    mine, earlier = mine[chosen], earlier[:, chosen]
+    earlier, mine = earlier[:, mine >= 0], mine[mine >= 0]
     share, rating = _shrunken(earlier, _TO_USER, (whole[0][mine], whole[1][mine]))
     many = np.bincount(mine, minlength=len(at))
 
@@ -153,7 +154,9 @@ def _shrunken(tally: np.ndarray, weight: float, towards: tuple[np.ndarray | floa
 def _values(field: Field, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The field's codes of many items, one after another, and the place of the item that each belongs to."""
     if field.offsets is None:
-        return field.codes[item], np.arange(len(item))
+        codes = field.codes[item]
+        place = np.flatnonzero(codes)  # code 0: the item has no word
+        return codes[place], place
     where, place = _ranges(field.offsets[item], field.offsets[item + 1] - field.offsets[item])
     return field.codes[where], place
 

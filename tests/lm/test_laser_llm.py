@@ -1,0 +1,202 @@
+"""Laser, LLM only, as a `Recommender`: it can learn a planted taste, repeats itself, counts its labels, and is read back as it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from laser_core import systems
+from laser_core.errors import DataError, UserError
+from laser_core.lm.laser_llm import LaserLLM
+from tests.lm.tiny_models import make_shelf
+
+FAST = {"precision": "fp32", "learning_rates": (1e-2,), "batch_size": 8, "valid_limit": 0, "epochs": 1}
+
+
+def make(tiny: str, **options) -> LaserLLM:
+    return LaserLLM(**{"backbone": tiny, **FAST, **options})
+
+
+FORMS = [{"prompt": "one"}, {"prompt": "many"}, {"prompt": "many", "block": 3}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_prediction_does_not_depend_on_what_else_is_asked(shelf, tiny, form):
+    model = make(tiny, epochs=0, **form).fit(shelf, shelf.train, shelf.valid)
+    rows = shelf.test[::2]
+    together = model.predict(shelf, rows)
+    assert together.dtype == np.float64 and together.shape == rows.shape and np.ptp(together) > 0.01
+    shuffled = np.random.default_rng(0).permutation(np.concatenate([rows, rows]))
+    np.testing.assert_array_equal(model.predict(shelf, shuffled), together[np.searchsorted(rows, shuffled)])
+    np.testing.assert_array_equal(np.concatenate([model.predict(shelf, rows[place : place + 1]) for place in range(6)]), together[:6])
+    assert model.labels_seen_ == 0 and model.parameter_count() == 0 and model.curve_ == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_prompt_shown_is_the_text_that_is_scored(shelf, tiny, form):
+    """Scoring what `prompt` returns, by hand, gives the prediction."""
+    from laser_core.lm import backbones, scoring
+
+    model = make(tiny, **form).fit(shelf, np.zeros(0, int), shelf.valid)
+    for row in shelf.test[[0, 7, 20]]:
+        prompt = model.prompt(shelf, int(row))
+        assert prompt.events[-1] == shelf.sample_event[row]
+        [odds] = scoring.log_odds(model.model_, scoring.encode(backbones.tokenizer(tiny), [prompt]), 1, lambda done: None)
+        assert model.predict(shelf, np.array([row]))[0] == pytest.approx(1 / (1 + np.exp(-odds[-1])), abs=1e-5)
+
+
+def test_a_block_shows_at_least_k_and_at_most_k_plus_block_minus_one(shelf, tiny):
+    one, four = make(tiny, prompt="many", history=3), make(tiny, prompt="many", history=3, block=4)
+    for row in shelf.test:
+        before = len(shelf.history_events(int(row), 0))
+        assert one.prompt(shelf, int(row)).history == min(before, 3)
+        assert min(before, 3) <= four.prompt(shelf, int(row)).history <= min(before, 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"prompt": "one"}, "shots"),
+        ({"prompt": "many", "targets": "shots"}, "shots"),
+        ({"prompt": "many", "targets": "shots", "block": 3}, "shots"),
+        ({"prompt": "many", "history": 2}, "windows"),
+    ],
+)
+def test_labels_seen_counts_distinct_ratings_in_the_loss(shelf, tiny, options, expected):
+    rows = shelf.shots(10, seed=1)
+    model = make(tiny, max_steps=1, **options).fit(shelf, np.concatenate([rows, rows[:2]]), shelf.valid)
+    events = shelf.sample_event[rows]
+    first = shelf.user_offsets[shelf.event_user[events]]
+    windows = {event for target, start in zip(events, first, strict=True) for event in range(max(start, target - 2), target + 1)}
+    assert model.labels_seen_ == (10 if expected == "shots" else len(windows))
+
+
+def test_training_never_reads_past_the_last_shot(shelf, tiny):
+    """With blocks of four: the text of a training sequence ends with the question of its last shot."""
+    model = make(tiny, prompt="many", block=4)
+    rows = shelf.shots(12, seed=0)
+    asked = np.concatenate([text.rows for text in model.texts(shelf, rows, training=True)])
+    assert sorted(asked) == sorted(rows)
+    for text in model.texts(shelf, rows, training=True):
+        assert text.prompt.events[-1] == shelf.sample_event[text.rows].max()
+
+
+@pytest.mark.parametrize("form", [{"prompt": "one", "template": "NAMED"}, {"prompt": "many", "block": 9}])
+def test_it_learns_a_planted_taste(tiny, form, tmp_path):
+    """Everybody likes one author's books: a tiny model with all its linear layers adapted finds out from a few dozen labels."""
+    world = make_shelf(one_taste=True)
+    if "template" in form:  # the paper's prompt does not name the author
+        (tmp_path / "named.txt").write_text("[profile]\n[history]\n[no-history]\n[line]\n[target]\n{title} ({group})\n[question]\nLike?\n")
+        form = {**form, "template": str(tmp_path / "named.txt")}
+    options = {"layers": "all", "rank": 16, "alpha": 32.0, "dropout": 0.0, "epochs": 40, "max_steps": 30, "history": 4, **form}
+    before, after = (
+        roc_auc_score(world.labels(world.test), make(tiny, **changed).fit(world, world.train, world.valid).predict(world, world.test))
+        for changed in ({**options, "epochs": 0}, options)
+    )
+    assert after > 0.95 and after > before + 0.1
+
+
+def test_same_seed_same_predictions_and_a_second_fit_starts_anew(shelf, tiny):
+    rows = shelf.shots(12, seed=0)
+    model = make(tiny, prompt="many")
+    first = model.fit(shelf, rows, shelf.valid, seed=5).predict(shelf, shelf.test)
+    np.testing.assert_array_equal(first, model.fit(shelf, rows, shelf.valid, seed=5).predict(shelf, shelf.test))
+    np.testing.assert_array_equal(first, make(tiny, prompt="many").fit(shelf, rows, shelf.valid, seed=5).predict(shelf, shelf.test))
+    assert not np.array_equal(first, model.fit(shelf, rows, shelf.valid, seed=6).predict(shelf, shelf.test))
+
+
+def test_validation_chooses_among_learning_rates(shelf, tiny):
+    """A rate that does nothing against one that learns: what is kept predicts as the better one's validation loss says."""
+    options = {"prompt": "many", "block": 9, "valid_limit": 24, "epochs": 2, "layers": "all"}
+    both = make(tiny, **{**options, "learning_rates": (1e-7, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
+    alone = make(tiny, **{**options, "learning_rates": (1e-2,)}).fit(shelf, shelf.train, shelf.valid)
+    assert min(both.curve_, key=lambda entry: entry["valid_loss"])["learning_rate"] == 1e-2
+    np.testing.assert_array_equal(both.predict(shelf, shelf.test), alone.predict(shelf, shelf.test))
+    rows = np.sort(shelf.valid[:24])
+    chance = both.predict(shelf, rows)
+    loss = -np.mean(np.log(np.where(shelf.labels(rows) == 1, chance, 1 - chance)))
+    assert min(entry["valid_loss"] for entry in both.curve_) == pytest.approx(loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_save_and_load(shelf, tiny, tmp_path, epochs):
+    model = make(tiny, prompt="many", epochs=epochs).fit(shelf, shelf.shots(8, 0), shelf.valid)
+    before = model.predict(shelf, shelf.test)
+    model.save(tmp_path / "kept")
+    again = LaserLLM.load(tmp_path / "kept")
+    assert again.options == model.options and again.labels_seen_ == model.labels_seen_ and again.curve_ == model.curve_
+    np.testing.assert_allclose(again.predict(shelf, shelf.test), before, atol=1e-6)
+    assert again.parameter_count() == model.parameter_count()
+    again.save(tmp_path / "again")
+    np.testing.assert_allclose(LaserLLM.load(tmp_path / "again").predict(shelf, shelf.test), before, atol=1e-6)
+    (tmp_path / "kept" / "model.json").write_text("{}")
+    with pytest.raises(DataError, match="missing or damaged"):
+        LaserLLM.load(tmp_path / "kept")
+
+
+def test_progress_reaches_its_total(shelf, tiny):
+    said = []
+    model = make(tiny, prompt="many", block=3)
+    model.fit(shelf, shelf.shots(8, 0), shelf.valid, progress=lambda *words: said.append(words))
+    model.predict(shelf, shelf.test, progress=lambda *words: said.append(words))
+    tuned, scored = ([words for words in said if words[0].startswith(start)] for start in ("tuning", "scoring"))
+    assert tuned[-1][1] == tuned[-1][2] > 0
+    assert scored[-1][1:] == (len(shelf.test), len(shelf.test)) and [words[1] for words in scored] == sorted(words[1] for words in scored)
+    assert model.cost_["fit_tokens"] > 0 and model.cost_["predict_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "smollm3"}, "unknown backbone"),
+        ({"answers": ("Yes",)}, "must be two words"),
+        ({"history": -1}, "'history' must be 0 or more"),
+        ({"block": 0}, "'block' must be positive"),
+        ({"dropout": 1.0}, "'dropout' must be"),
+        ({"learning_rates": ()}, "'learning_rates' must be"),
+        ({"learning_rates": (1e-3, 1e-4), "valid_limit": 0}, "need validation samples"),
+        ({"block": 2}, "belong to prompt='many'"),
+        ({"prompt": "few"}, "unknown value of option 'prompt'"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(UserError, match=message):
+        systems.create("laser-llm", **options)
+
+
+def test_one_class_only(shelf, tiny):
+    rows = shelf.train[shelf.labels(shelf.train) == 1][:8]
+    with pytest.raises(UserError, match="one class only"):
+        make(tiny).fit(shelf, rows, shelf.valid)
+
+
+def test_a_prompt_beyond_max_tokens(shelf, tiny):
+    with pytest.raises(UserError, match=r"needs \d+ tokens without any history: raise max_tokens \(20\)"):
+        make(tiny, max_tokens=20).fit(shelf, shelf.train, shelf.valid)
+
+
+def test_prompts_need_no_torch(tiny):
+    """The dashboard shows a sample's prompt and tokens without loading torch."""
+    code = (
+        "import sys\n"
+        "from laser_core import datasets\nfrom laser_core.lm import backbones\nfrom laser_core.lm.laser_llm import LaserLLM\n"
+        "data = datasets.load('movielens-small')\n"
+        f"prompt = LaserLLM(backbone={tiny!r}, prompt='many').prompt(data, int(data.test[0]))\n"
+        f"assert len(backbones.tokenizer({tiny!r}).encode(prompt.text).tokens) > 50\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'torch was loaded'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.weights
+def test_the_real_model_knows_more_than_chance_in_context(small, real):
+    """SmolLM2-135M reads ten earlier answers and, untuned, ranks a user's next films clearly better than chance."""
+    users = small.sample_user(small.test)
+    rows = small.test[np.isin(users, np.unique(users)[:10])]
+    model = systems.create("laser-llm-many", epochs=0, block=20, history=10, backbone=real).fit(small, rows[:0], rows[:0])
+    assert roc_auc_score(small.labels(rows), model.predict(small, rows)) > 0.6

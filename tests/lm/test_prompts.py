@@ -1,0 +1,154 @@
+"""Prompts: their exact text, and what can never happen to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laser_core.errors import UserError
+from laser_core.lm.prompts import Renderer, read_template
+from tests.lm.tiny_models import make_shelf
+
+SHELF = make_shelf()
+
+
+def words(text: str) -> int:
+    """A token count that any reader can check."""
+    return len(text.split())
+
+
+# ---- exact text -------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_target():
+    prompt = Renderer(SHELF, "one", "one", chat="<user>{prompt}<model>").one(row=11, history=2)
+    assert prompt.text == (
+        "<user>The user: country chile, age 30-39.\n"
+        "The user rated these books, oldest first:\n"
+        "1. Tome {10} of 100 % Ümläut (0 of 10)\n"
+        "2. Tome {9} of 100 % Ümläut (9 of 10)\n"
+        "The next book is Tome {5} of 100 % Ümläut.\n"
+        "The more stars, the more the user liked the book. Based on the ratings above, will the user like Tome {5} of 100 % Ümläut? "
+        "Answer yes or no.<model>"
+    )
+    assert prompt.slots.tolist() == [len(prompt.text)] and prompt.events.tolist() == [11] and prompt.history == 2
+    assert prompt.answers == (" Yes", " No")
+
+
+def test_one_target_without_history_or_profile(small):
+    row = 0
+    prompt = Renderer(small, "one", "one", chat="{prompt}\n").one(row, history=1)
+    lines = prompt.text.split("\n")
+    assert lines[0] == "The user rated these movies, oldest first:"  # MovieLens-small knows nothing of its users
+    assert lines[1].startswith("1. ") and lines[1].endswith("stars)")
+    assert prompt.answers == ("Yes", "No")  # the text ends in a line end: no space
+    first = Renderer(SHELF, "one", "one").one(row=0, history=5)
+    assert first.text.splitlines()[0] == "The user: age 30-39."  # no country known
+    assert first.text.splitlines()[1] == "The user has not rated any book yet."
+
+
+def test_many_targets():
+    prompt = Renderer(SHELF, "many", "many").many(9, 12, needed=12)
+    assert prompt.text == (
+        "The user: country chile, age 30-39.\n"
+        "Does the user like the book?\n"
+        "Tome {10} of 100 % Ümläut (Bo Beta): No, 0 of 10\n"
+        "Tome {9} of 100 % Ümläut (Ana Alpha): Yes, 9 of 10\n"
+        "Tome {5} of 100 % Ümläut (Ana Alpha): Yes, 9 of 10\n"
+        "Tome {4} of 100 % Ümläut (Bo Beta):"
+    )
+    assert prompt.events.tolist() == [9, 10, 11, 12] and prompt.history == 3
+
+
+def test_anonymous_titles_show_no_title():
+    for form, render in (("one", lambda r: r.one(11, 4)), ("many", lambda r: r.many(9, 11, 11))):
+        prompt = render(Renderer(SHELF, form, form, titles="anonymous"))
+        assert "Tome" not in prompt.text and f"book {SHELF.event_item[11]}" in prompt.text
+
+
+def test_one_star_is_singular(small):
+    stars = Renderer(small, "many", "many")._stars
+    assert [stars[1], stars[2], stars[3], stars[10]] == ["0.5 stars", "1 star", "1.5 stars", "5 stars"]
+
+
+# ---- never -------------------------------------------------------------------------------------------------------------------------
+
+
+@given(row=st.integers(0, SHELF.samples - 1), history=st.integers(1, 9), budget=st.integers(1, 200))
+def test_a_budget_costs_the_oldest_history_and_never_the_question(row, history, budget):
+    render = Renderer(SHELF, "one", "one", chat="{prompt}<model>", count=words, budget=budget)
+    whole = Renderer(SHELF, "one", "one", chat="{prompt}<model>").one(row, history)
+    try:
+        prompt = render.one(row, history)
+    except UserError as error:
+        assert "raise max_tokens" in str(error) and words(whole.text) > budget
+        return
+    assert words(prompt.text) <= budget
+    assert prompt.text.splitlines()[-1] == whole.text.splitlines()[-1]
+    shown = [line.partition(". ")[2] for line in prompt.text.splitlines() if line[0].isdigit()]
+    all_lines = [line.partition(". ")[2] for line in whole.text.splitlines() if line[0].isdigit()]
+    assert shown == all_lines[len(all_lines) - len(shown) :] and len(shown) == prompt.history
+    if words(whole.text) <= budget:
+        assert prompt.text == whole.text
+
+
+@given(data=st.data(), budget=st.integers(1, 150))
+def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, budget):
+    user = data.draw(st.integers(1, SHELF.users))
+    first, end = int(SHELF.user_offsets[user]), int(SHELF.user_offsets[user + 1])
+    needed = data.draw(st.integers(first, end - 1))
+    last = data.draw(st.integers(needed, end - 1))
+    try:
+        prompt = Renderer(SHELF, "many", "many", count=words, budget=budget).many(first, last, needed)
+    except UserError:
+        assert words(Renderer(SHELF, "many", "many").many(needed, last, needed).text) > budget
+        return
+    assert words(prompt.text) <= budget
+    assert prompt.events.tolist() == list(range(last + 1 - len(prompt.events), last + 1)) and prompt.events[0] <= needed
+    assert prompt.slots[-1] == len(prompt.text)
+    for slot, event in zip(prompt.slots, prompt.events, strict=True):
+        before, after = prompt.text[:slot], prompt.text[slot:]
+        assert before.endswith("):") and SHELF.title(SHELF.event_item[event]) in before.splitlines()[-1]
+        assert after == "" or after.startswith(prompt.answers[0] if SHELF.event_label[event] else prompt.answers[1])
+
+
+@given(data=st.data())
+def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
+    """Flip every label and rating from the target on: the text before the answer stays the same."""
+    row = data.draw(st.integers(0, SHELF.samples - 1))
+    event = int(SHELF.sample_event[row])
+    label, rating = SHELF.event_label.copy(), SHELF.event_rating.copy()
+    label[event:], rating[event:] = 1 - label[event:], 1
+    other = type(SHELF)(**{**SHELF.__dict__, "event_label": label, "event_rating": rating})
+    first = int(SHELF.user_offsets[SHELF.event_user[event]])
+    last = data.draw(st.integers(event, int(SHELF.user_offsets[SHELF.event_user[event] + 1]) - 1))
+    assert Renderer(SHELF, "one", "one").one(row, 4).text == Renderer(other, "one", "one").one(row, 4).text
+    mine, flipped = (Renderer(world, "many", "many").many(first, last, first).until(event) for world in (SHELF, other))
+    assert mine.text == flipped.text and mine.history == event - first and np.array_equal(mine.slots, flipped.slots)
+
+
+# ---- templates ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_own_template(tmp_path: Path):
+    own = tmp_path / "own.txt"
+    own.write_text("A comment.\n[profile]\n[opening]\nLikes:\n[line]\n{title} |\n[answered]\n {answer}\n", encoding="utf-8")
+    text = Renderer(SHELF, "many", str(own), answers=("Good", "Bad")).many(9, 10, 9).text
+    assert text == "Likes:\nTome {10} of 100 % Ümläut | Bad\nTome {9} of 100 % Ümläut |"
+
+
+def test_bad_templates(tmp_path: Path):
+    with pytest.raises(UserError, match=r"unknown template 'mayn': did you mean 'many'\?"):
+        read_template("mayn", "many")
+    lacking = tmp_path / "lacking.txt"
+    lacking.write_text("[profile]\n[line]\n{title}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"lacks the part \[history\]"):
+        read_template(str(lacking), "one")
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text("[profile]\n[opening]\n[line]\n{titel}\n[answered]\n{answer}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown placeholder in \[line\] of .*wrong.txt 'titel': did you mean 'title'\?"):
+        read_template(str(wrong), "many")

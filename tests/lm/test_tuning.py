@@ -1,0 +1,154 @@
+"""Tuning: the loss is on answers only, it can learn, it repeats itself, and it survives a loss that is no number."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from laser_core.errors import DataError, FaultError
+from laser_core.lm import backbones, scoring, tuning
+from laser_core.lm.prompts import Renderer
+from tests.lm.tiny_models import make_shelf
+
+SHELF = make_shelf()
+CPU = torch.device("cpu")
+SETTINGS = tuning.Tuning(
+    rank=4, alpha=8, dropout=0.0, layers="query-value", learning_rate=1e-2, epochs=2, batch_size=4, max_steps=0
+)  # fmt: skip
+
+
+def opened(tiny: str, seed: int = 0, layers: str = "query-value"):
+    """(model with a fresh adapter, six texts, their labels)."""
+    tokenizer = backbones.tokenizer(tiny)
+    render = Renderer(SHELF, "many", "many")
+    starts = [int(SHELF.user_offsets[user]) for user in range(1, 7)]
+    prompts = [render.many(start, start + 3 + number, start) for number, start in enumerate(starts)]
+    model = scoring.AnswerModel(backbones.load_decoder(tiny, torch.float32, CPU), *scoring.answer_ids(tokenizer, prompts[0]))
+    adapted = tuning.add_adapter(model.model, dataclasses.replace(SETTINGS, layers=layers), seed)
+    encoded = scoring.encode(tokenizer, prompts)
+    return model, adapted, encoded, [SHELF.event_label[text.events].astype(int) for text in encoded]
+
+
+def odds(model, encoded) -> np.ndarray:
+    return np.concatenate(scoring.log_odds(model, encoded, 1, lambda done: None))
+
+
+def test_a_fresh_adapter_changes_nothing_and_only_it_is_learned(tiny):
+    model, _, encoded, labels = opened(tiny)
+    plain = scoring.AnswerModel(backbones.load_decoder(tiny, torch.float32, CPU), 0, 1)
+    plain.head.copy_(model.head)
+    np.testing.assert_allclose(odds(model, encoded), odds(plain, encoded), atol=1e-6)
+    frozen = {name: weight.clone() for name, weight in model.named_parameters() if not weight.requires_grad}
+    before = odds(model, encoded)
+    tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+    assert np.abs(odds(model, encoded) - before).max() > 1e-3
+    now = dict(model.named_parameters())
+    assert all(torch.equal(now[name], weight) for name, weight in frozen.items())
+    assert {name.rsplit(".lora_")[0].rsplit(".")[-1] for name, weight in now.items() if weight.requires_grad} == {"q_proj", "v_proj"}
+    everywhere = opened(tiny, layers="all")[0]
+    assert len(tuning.trainable(everywhere)) == 2 * 7 * 2  # two matrices for each of seven linear layers of two blocks
+
+
+def test_the_loss_is_the_log_loss_of_the_wanted_answers_and_of_nothing_else(tiny):
+    """The first step's loss against the formula; an answer marked -1 has no part in it."""
+    model, _, encoded, labels = opened(tiny)
+    labels[0][:] = -1
+    labels[0][1] = 1
+    labels[2][2] = -1
+    every, wanted = odds(model, encoded), np.concatenate(labels)
+    chance = 1 / (1 + np.exp(-every[wanted >= 0]))
+    expected = -np.mean(np.log(np.where(wanted[wanted >= 0] == 1, chance, 1 - chance)))
+    one_step = dataclasses.replace(SETTINGS, epochs=1, batch_size=99)
+    for size in (1, 4):
+        curve = tuning.tune(opened(tiny)[0], encoded, labels, one_step, seed=0, size=size)
+        assert curve[0]["train_loss"] == pytest.approx(expected, abs=1e-5) and curve[0]["steps"] == 1
+
+
+def test_an_answer_marked_out_is_as_if_it_were_no_answer(tiny):
+    _, _, encoded, labels = opened(tiny)
+    masked = [np.where(np.arange(len(own)) == 1, -1, own) for own in labels]
+    fewer = [dataclasses.replace(text, places=np.delete(text.places, 1), events=np.delete(text.events, 1)) for text in encoded]
+    results = []
+    for texts, wanted in ((encoded, masked), (fewer, [np.delete(own, 1) for own in labels])):
+        model = opened(tiny)[0]
+        tuning.tune(model, texts, wanted, SETTINGS, seed=3, size=1)
+        results.append(odds(model, encoded))
+    assert np.array_equal(*results)
+
+
+def test_same_seed_same_adapter(tiny):
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(100 * seed)  # what happened before must not matter
+        model, _, encoded, labels = opened(tiny, seed)
+        tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, dropout=0.2), seed, size=1)
+        results.append(odds(model, encoded))
+    assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
+
+
+def test_max_steps_and_batches(tiny):
+    model, _, encoded, labels = opened(tiny)
+    curve = tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=5, max_steps=3), seed=0, size=1)
+    assert [entry["steps"] for entry in curve] == [2, 3]  # six texts in batches of four: two steps an epoch
+    lengths = sorted(len(text.tokens) for text in encoded)
+    assert sum(lengths) < curve[-1]["tokens"] < 2 * sum(lengths)
+
+
+def test_validation_keeps_the_best_epoch(tiny):
+    """The judge likes the second of four epochs best: what is left is what the model was then."""
+    seen = []
+
+    def judge() -> float:
+        seen.append(odds(model, encoded))
+        return [0.7, 0.4, 0.6, 0.5][len(seen) - 1]
+
+    model, _, encoded, labels = opened(tiny)
+    curve = tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=4), seed=0, size=1, validate=judge)
+    assert [entry["valid_loss"] for entry in curve] == [0.7, 0.4, 0.6, 0.5]
+    assert np.array_equal(odds(model, encoded), seen[1]) and not np.array_equal(seen[1], seen[3])
+
+
+def test_no_number_in_the_first_epoch_is_an_error(tiny):
+    model, _, encoded, labels = opened(tiny)
+    model.head.fill_(torch.nan)
+    with pytest.raises(FaultError, match=r"the loss is no number at step 1 \(learning rate 0.01\); lower the learning rate"):
+        tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+
+
+def test_no_number_later_keeps_the_last_good_epoch(tiny):
+    model, _, encoded, labels = opened(tiny)
+    good = []
+
+    def judge() -> float:
+        good.append(odds(model, encoded))
+        if len(good) == 2:
+            model.head.fill_(torch.nan)
+        return 1 / len(good)
+
+    said = []
+    head = model.head.clone()
+    curve = tuning.tune(
+        model, encoded, labels, dataclasses.replace(SETTINGS, epochs=4), seed=0, size=1, validate=judge,
+        progress=lambda message, done, total: said.append(message),
+    )  # fmt: skip
+    assert [entry["epoch"] for entry in curve] == [1, 2, 3] and curve[-1]["stopped_by_nan"] == 1
+    assert "no number at step 5 (learning rate 0.01): kept epoch 2" in said[-1]
+    model.head.copy_(head)
+    assert np.array_equal(odds(model, encoded), good[1])
+
+
+def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
+    model, adapted, encoded, labels = opened(tiny)
+    tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+    tuning.save_adapter(adapted, tmp_path / "adapter", "a-name")
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert tiny not in (tmp_path / "adapter" / "adapter_config.json").read_text()
+    fresh = scoring.AnswerModel(backbones.load_decoder(tiny, torch.float32, CPU), 0, 1)
+    fresh.head.copy_(model.head)
+    tuning.load_adapter(fresh.model, tmp_path / "adapter")
+    np.testing.assert_allclose(odds(fresh, encoded), odds(model, encoded), atol=1e-6)
+    with pytest.raises(DataError, match="cannot be used"):
+        tuning.load_adapter(fresh.model, tmp_path)

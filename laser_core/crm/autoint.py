@@ -58,7 +58,7 @@ class AutoIntModel(nn.Module):
     def __init__(self, sizes: Sizes, options: AutoIntOptions) -> None:
         super().__init__()
         width = concatenated(sizes, options, extra=2)
-        self.embeddings = Embeddings(sizes, options.embedding_size, tokens=False)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale, tokens=False)
         self.interact = nn.Sequential(*(InteractingLayer(options.embedding_size, options.heads) for _ in range(options.layers)))
         self.out = nn.Linear(width, 1)
         self.deep = MLP(width, options.hidden, options.dropout) if options.deep else None

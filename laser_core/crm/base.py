@@ -10,16 +10,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from laser_core.crm.inputs import Inputs, Samples, Sizes
 from laser_core.crm.trainer import Training, one_thread, predict, train
 from laser_core.datasets.dataset import CTRDataset
+from laser_core.device import torch_device
 from laser_core.errors import DataError, UserError
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
-from laser_core.settings import get_settings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class CRMOptions(Training):
     """Settings that every conventional model has."""
 
     embedding_size: int = 32
+    embedding_scale: float = 0.05
+    """standard deviation that embeddings start with"""
     hidden: tuple[int, ...] = (128, 64)
     """widths of the final MLP"""
     dropout: float = 0.1
@@ -71,7 +74,7 @@ class CRM(Recommender):
         check_both_classes(dataset, rows)
         self.dataset_name_ = dataset.name
         self.inputs_ = self.fit_inputs(dataset, rows)
-        device = _device()
+        device = torch_device()
         with one_thread():
             torch.manual_seed(seed)
             self.model_ = self.Model(self.inputs_.sizes, self.options).to(device)
@@ -143,8 +146,8 @@ class CRM(Recommender):
             made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
             made.model_ = cls.Model(made.inputs_.sizes, made.options)
             made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
-            made.model_.to(_device())
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            made.model_.to(torch_device())
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
         return made
@@ -158,17 +161,3 @@ def concatenated(sizes: Sizes, options: CRMOptions, extra: int = 0) -> int:
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The entries whose name begins with the prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def _device() -> torch.device:
-    """The device of the settings in force; auto takes a GPU if there is one.
-
-    Raises:
-        UserError: The device is not there.
-    """
-    wanted = get_settings().device
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"LASER_DEVICE is '{wanted}', but torch sees no GPU: use auto or cpu")
-    return torch.device(wanted)

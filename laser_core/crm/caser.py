@@ -57,7 +57,7 @@ class CaserModel(nn.Module):
     def __init__(self, sizes: Sizes, options: CaserOptions) -> None:
         super().__init__()
         size = options.embedding_size
-        self.embeddings = Embeddings(sizes, size)
+        self.embeddings = Embeddings(sizes, size, options.embedding_scale)
         self.horizontal = nn.ModuleList(HorizontalFilters(size, options.horizontal, height + 1) for height in range(options.heights))
         self.vertical = nn.Parameter(torch.randn(sizes.history, options.vertical) / sizes.history)  # row 0: the most recent event
         width = concatenated(sizes, options, extra=options.vertical) + options.heights * options.horizontal

@@ -48,7 +48,7 @@ class DCNv2Model(nn.Module):
     def __init__(self, sizes: Sizes, options: DCNv2Options) -> None:
         super().__init__()
         width = concatenated(sizes, options, extra=2)
-        self.embeddings = Embeddings(sizes, options.embedding_size, tokens=False)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale, tokens=False)
         self.cross = CrossNetwork(width, options.layers)
         self.out = nn.Linear(width, 1)
         self.deep = MLP(width, options.hidden, options.dropout)

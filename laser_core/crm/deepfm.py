@@ -26,7 +26,7 @@ class DeepFMModel(nn.Module):
 
     def __init__(self, sizes: Sizes, options: CRMOptions) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes, options.embedding_size, tokens=False)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale, tokens=False)
         self.first_order = Table(sizes.values, 1, scale=0.0)
         self.deep = MLP(concatenated(sizes, options, extra=2), options.hidden, options.dropout)
 

@@ -68,7 +68,7 @@ class DINModel(nn.Module):
 
     def __init__(self, sizes: Sizes, options: DINOptions) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes, options.embedding_size)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale)
         self.attention = TargetAttention(options.embedding_size, options.attention)
         self.deep = MLP(concatenated(sizes, options, extra=1), options.hidden, options.dropout)
 

@@ -20,7 +20,7 @@ class GRU4RecModel(nn.Module):
 
     def __init__(self, sizes: Sizes, options: CRMOptions) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes, options.embedding_size)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale)
         self.gru = nn.GRU(options.embedding_size, options.embedding_size, batch_first=True)
         self.deep = MLP(concatenated(sizes, options, extra=1), options.hidden, options.dropout)
 

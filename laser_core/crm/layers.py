@@ -17,7 +17,7 @@ class Table(nn.Module):
     `index_select` has half the backward cost of `nn.Embedding` on a CPU.
     """
 
-    def __init__(self, rows: int, size: int, scale: float = 0.05) -> None:
+    def __init__(self, rows: int, size: int, scale: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(scale * torch.randn(rows, size))
         with torch.no_grad():
@@ -31,10 +31,10 @@ class Table(nn.Module):
 class Embeddings(nn.Module):
     """One table for the values of all fields, one for ratings, and (`tokens=True`) the history token W[item; rating]."""
 
-    def __init__(self, sizes: Sizes, size: int, tokens: bool = True) -> None:
+    def __init__(self, sizes: Sizes, size: int, scale: float, tokens: bool = True) -> None:
         super().__init__()
-        self.values = Table(sizes.values, size)
-        self.ratings = Table(sizes.ratings, size)
+        self.values = Table(sizes.values, size, scale)
+        self.ratings = Table(sizes.ratings, size, scale)
         if tokens:
             self.of_item = nn.Linear(size, size)
             self.of_rating = nn.Linear(size, size, bias=False)
@@ -55,7 +55,7 @@ class Embeddings(nn.Module):
 
     def mean_history(self, batch: Batch) -> Tensor:
         """(batch, 2, embedding) masked means of the history's item and rating embeddings, zero for an empty history."""
-        weight = batch.real / batch.length.clamp(min=1)[:, None]  # (batch, history)
+        weight = batch.real.to(self.values.weight.dtype) / batch.length.clamp(min=1)[:, None]  # (batch, history)
         items = torch.einsum("bh,bhe->be", weight, self.values(batch.history))
         shares = weight.new_zeros(len(weight), len(self.ratings.weight)).scatter_add_(1, batch.rating.long(), weight)  # (batch, ratings)
         return torch.stack([items, shares @ self.ratings.weight], dim=1)

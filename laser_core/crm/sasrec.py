@@ -55,8 +55,8 @@ class SASRecModel(nn.Module):
 
     def __init__(self, sizes: Sizes, options: SASRecOptions) -> None:
         super().__init__()
-        self.embeddings = Embeddings(sizes, options.embedding_size)
-        self.positions = Table(1 + sizes.history, options.embedding_size)
+        self.embeddings = Embeddings(sizes, options.embedding_size, options.embedding_scale)
+        self.positions = Table(1 + sizes.history, options.embedding_size, options.embedding_scale)
         self.blocks = nn.Sequential(*(Block(options.embedding_size, options.heads, options.dropout) for _ in range(options.layers)))
         self.norm = nn.LayerNorm(options.embedding_size)
         self.deep = MLP(concatenated(sizes, options, extra=1), options.hidden, options.dropout)

@@ -31,7 +31,7 @@ class Training:
 
     epochs: int = 20
     """at most so many passes"""
-    patience: int = 2
+    patience: int = 1
     """stop after so many epochs without a better validation log loss"""
     batch_size: int = 1024
     """at most so many samples a step"""

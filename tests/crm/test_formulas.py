@@ -1,0 +1,168 @@
+"""Each model's formula against an independent one: plain loops, numpy, or torch's own reference modules."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laser_core.crm.autoint import InteractingLayer
+from laser_core.crm.caser import HorizontalFilters
+from laser_core.crm.dcnv2 import CrossNetwork
+from laser_core.crm.deepfm import pairwise_products
+from laser_core.crm.din import ActivationUnit, TargetAttention
+from laser_core.crm.sasrec import Block
+from tests.crm.tiny import one, tiny
+
+sizes = st.integers(1, 6)
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, torch.as_tensor(theirs, dtype=ours.dtype), rtol=1e-9, atol=1e-10)
+
+
+@given(batch=sizes, fields=sizes, size=sizes, seed=st.integers(0, 99))
+def test_second_order_is_the_sum_over_all_pairs(batch, fields, size, seed):
+    vectors = np.random.default_rng(seed).normal(size=(batch, fields, size))
+    expected = [sum(float(a @ b) for a, b in itertools.combinations(sample, 2)) for sample in vectors]
+    close(pairwise_products(torch.from_numpy(vectors)), expected)
+
+
+@given(batch=sizes, size=sizes, layers=st.integers(1, 3), seed=st.integers(0, 99))
+def test_cross_network_in_numpy(batch, size, layers, seed):
+    torch.manual_seed(seed)
+    cross = CrossNetwork(size, layers).double()
+    x0 = np.random.default_rng(seed).normal(size=(batch, size))
+    x = x0
+    for layer in cross.layers:
+        x = x0 * (x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()) + x
+    close(cross(torch.from_numpy(x0)).detach(), x)
+
+
+@given(events=sizes, size=sizes, seed=st.integers(0, 99))
+def test_split_attention_layer_is_the_plain_one(events, size, seed):
+    """MLP([h; t; h - t; h * t]) exactly as it is written."""
+    torch.manual_seed(seed)
+    unit = ActivationUnit(size, (5, 3)).double()
+    history, target, sample = torch.randn(events, size).double(), torch.randn(3, size).double(), torch.randint(0, 3, (events,))
+    t = target[sample]
+    plain = unit.mlp(torch.cat([history, t, history - t, history * t], dim=1)).squeeze(1)
+    close(unit(history, target, sample), plain)
+
+
+def test_attention_pooling_in_a_loop():
+    torch.manual_seed(0)
+    attention = TargetAttention(4, (6,)).double()
+    history, target, length = torch.randn(3, 5, 4).double(), torch.randn(3, 4).double(), [5, 0, 2]
+    real = torch.arange(5) < torch.tensor(length)[:, None]
+    pooled = attention(history[real], target, real)
+    for sample, events in enumerate(length):
+        interest = torch.zeros(4).double()
+        for h in history[sample, :events]:
+            t = target[sample]
+            interest += attention.unit.mlp(torch.cat([h, t, h - t, h * t])) * h
+        close(pooled[sample], interest)
+
+
+def test_history_token_and_means():
+    """W[item; rating] on the concatenated vectors, and means over the real events, one by one."""
+    module, batch = tiny("din")
+    part = module.embeddings
+    weight = torch.cat([part.of_item.weight, part.of_rating.weight], dim=1)  # W, (embedding, 2 * embedding)
+    tokens, means = part.history(batch), part.mean_history(batch)
+    for sample, events in enumerate(batch.length.tolist()):
+        items, ratings = part.values.weight[batch.history[sample, :events]], part.ratings.weight[batch.rating[sample, :events]]
+        close(tokens[sample, :events], torch.cat([items, ratings], dim=1) @ weight.T + part.of_item.bias)
+        assert (tokens[sample, events:] == 0).all()
+        close(means[sample], torch.stack([items.sum(0), ratings.sum(0)]) / max(events, 1))
+
+
+def test_interacting_layer_in_loops():
+    torch.manual_seed(0)
+    layer = InteractingLayer(4, heads=2).double()
+    fields = torch.randn(2, 3, 4).double()
+    query, key, value, residual = (part.numpy() for part in layer.project.weight.detach().chunk(4))
+    for sample, ours in zip(fields.numpy(), layer(fields).detach(), strict=True):
+        rows = []
+        for i in range(3):
+            heads = []
+            for h in (slice(0, 2), slice(2, 4)):
+                score = np.exp([(query @ sample[i])[h] @ (key @ sample[j])[h] for j in range(3)])
+                heads.append(sum(score[j] / score.sum() * (value @ sample[j])[h] for j in range(3)))
+            rows.append(np.maximum(np.concatenate(heads) + residual @ sample[i], 0))
+        close(ours, np.stack(rows))
+
+
+def test_gru_step_by_step():
+    """The state before the last MLP against torch's single-step cell, sample by sample without padding."""
+    module, batch = tiny("gru4rec")
+    cell = torch.nn.GRUCell(4, 4).double()
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in module.gru.state_dict().items()})
+    logits = module(batch)
+    for sample in range(4):
+        alone = one(batch, sample)
+        state = torch.zeros(1, 4).double()
+        for token in module.embeddings.tokens(alone):
+            state = cell(token[None], state)
+        read = torch.cat([module.embeddings.fields(alone).flatten(1), state, alone.dense], dim=1)
+        close(logits[sample], module.deep(read)[0, 0])
+
+
+def test_horizontal_filters_in_loops():
+    """Windows that end at a real event, with zero rows before the first."""
+    torch.manual_seed(0)
+    filters = HorizontalFilters(size=2, filters=3, height=3).double()
+    length = [4, 1, 0]
+    real = torch.arange(4) < torch.tensor(length)[:, None]
+    history = torch.randn(3, 4, 2).double() * real[..., None]
+    ours = filters(history, real).detach()
+    weight, bias = filters.convolve.weight.detach(), filters.convolve.bias.detach()
+    for sample, events in enumerate(length):
+        rows = torch.cat([torch.zeros(2, 2).double(), history[sample]])  # two rows before the first event
+        answers = [torch.zeros(3).double()]  # ReLU: never less than zero
+        for last in range(events):
+            answers.append(torch.relu(torch.einsum("fen,ne->f", weight, rows[last : last + 3]) + bias))
+        close(ours[sample], torch.stack(answers).amax(0))
+
+
+def test_vertical_filters_weigh_by_recency():
+    """The same events read as one history or with older ones forgotten: the rows of the most recent events keep their weights."""
+    module, batch = tiny("caser")
+    history = module.embeddings.history(batch)
+    seen = {}
+    module.deep.register_forward_pre_hook(lambda _, inputs: seen.update(read=inputs[0]))
+    module(batch)
+    vertical = seen["read"][:, 3 * 4 + 8 : 3 * 4 + 8 + 4 * 4].unflatten(1, (4, 4))  # (batch, vertical, embedding)
+    for sample, events in enumerate(batch.length.tolist()):
+        expected = torch.zeros(4, 4).double()
+        for age, place in enumerate(reversed(range(events))):
+            expected += module.vertical[age][:, None] * history[sample, place]
+        close(vertical[sample], expected)
+
+
+def test_sasrec_block_is_torchs_own():
+    torch.manual_seed(0)
+    ours = Block(6, heads=2, dropout=0.0).double().eval()
+    theirs = torch.nn.TransformerEncoderLayer(6, 2, 6, dropout=0.0, batch_first=True, norm_first=True).double().eval()
+    theirs.norm1, theirs.norm2 = ours.norm, ours.norm_mlp
+    theirs.linear1, theirs.linear2 = ours.mlp[0], ours.mlp[3]
+    theirs.self_attn.out_proj.load_state_dict(ours.out.state_dict())
+    theirs.self_attn.in_proj_weight, theirs.self_attn.in_proj_bias = ours.project.weight, ours.project.bias
+    x = torch.randn(3, 5, 6).double()
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.double)
+    close(ours(x), theirs(x, src_mask=mask))
+
+
+def test_a_later_item_never_changes_an_earlier_state():
+    module, batch = tiny("sasrec")
+    states = {}
+    module.blocks.register_forward_hook(lambda _, inputs, output: states.update({len(states): output.detach()}))
+    module(batch)
+    changed = batch.history.clone()
+    changed[0, 2] = changed[0, 2] % 19 + 1
+    module(batch.__class__(**{**batch.__dict__, "history": changed}))
+    assert (states[0][0, :2] == states[1][0, :2]).all()
+    assert (states[0][0, 2:] != states[1][0, 2:]).any(dim=1).all()

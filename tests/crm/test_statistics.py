@@ -25,7 +25,7 @@ KINDS = ["red", "green", "blue"]
 
 @st.composite
 def data_sets(draw: st.DrawFn) -> CTRDataset:
-    """A few users with up to 45 events each, about half of them samples; items with a maker and any number of kinds, some named twice."""
+    """A few users with up to 45 events each, about half of them samples; items with a maker or none and any number of kinds, some twice."""
     sizes = draw(st.lists(st.integers(1, 45), min_size=1, max_size=4))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     items = draw(st.integers(4, 9))
@@ -48,7 +48,7 @@ def data_sets(draw: st.DrawFn) -> CTRDataset:
         sample, split = np.ones(len(ratings), bool), np.resize(["train", "valid", "test"], len(ratings))
     split[sample] = np.resize(["train", "valid", "test"], sample.sum())
     kinds = [list(generator.choice(KINDS, generator.integers(0, 4))) for _ in range(items)]
-    table = pd.DataFrame({"title": [f"thing {number}" for number in range(items)], "maker": generator.choice(["x", "y"], items)})
+    table = pd.DataFrame({"title": [f"thing {number}" for number in range(items)], "maker": generator.choice(["x", "y", None], items)})
     about = dataclasses.replace(ABOUT, group_field="kinds", profile_fields=())
     return assemble(about, ratings, pd.DataFrame(index=range(len(sizes))), table, RATINGS, sample, split, multi={"kinds": kinds})
 

@@ -4,8 +4,9 @@
     python notebooks/build.py 00_welcome         one
     python notebooks/build.py --check            are the committed notebooks made from today's sources?
 
-A source is a script in jupytext's percent format, `NN_name.py`, and is itself the solution. What stands between `# BEGIN SOLUTION` and
-`# END SOLUTION` becomes `...` in `NN_name.ipynb` and stays, without the two lines, in `solutions/NN_name.ipynb`.
+A source is a script in jupytext's percent format, `NN_name.py`, and runs with its solutions. An exercise in it is a line that ends in
+`...`, followed by its solution between `# BEGIN SOLUTION` and `# END SOLUTION`: `NN_name.ipynb` gets the line,
+`solutions/NN_name.ipynb` the solution.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).resolve().parent
-_SOLUTION = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n(.*?)^[ \t]*# END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+_EXERCISE = re.compile(r"^([ ]*(?:\w+ = )?\.\.\.\n)[ ]*# BEGIN SOLUTION\n(.*?)^[ ]*# END SOLUTION\n", re.DOTALL | re.MULTILINE)
 _SECONDS = 600  # a cell that takes longer has gone wrong
 
 
@@ -35,7 +36,7 @@ def sources() -> list[Path]:
 def convert(source: Path, solved: bool) -> nbformat.NotebookNode:
     """A source as an unexecuted notebook."""
     text = source.read_text(encoding="utf-8")
-    text = _SOLUTION.sub(r"\2" if solved else r"\1...\n", text)
+    text = _EXERCISE.sub(r"\2" if solved else r"\1", text)
     notebook = jupytext.reads(text, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # random ids would change at every build

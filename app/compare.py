@@ -20,6 +20,7 @@ from shared import (
     paper_values,
     predictions,
     results,
+    series_of,
     shots_in_order,
     shots_name,
     show_figure,
@@ -93,14 +94,8 @@ def user_table(origin: str, cells: pd.DataFrame, one: tuple[str, str], other: tu
     return contrast.user_gaps(partial(predictions, origin), cells, one, other)
 
 
-def series() -> dict[str, tuple[str, str]]:
-    """id in the address -> (system, variant) of what is shown."""
-    pairs = shown[["system", "variant"]].drop_duplicates().itertuples(index=False)
-    return {f"{system}{':' if variant else ''}{variant}": (system, variant) for system, variant in pairs}
-
-
 def choose_series(key: str, label: str, default: str | None = None) -> tuple[str, str]:
-    known = series()
+    known = series_of(shown)
     return known[choose(key, label, list(known), default=default, name=lambda one: figures.system_label(*known[one]))]
 
 
@@ -268,7 +263,7 @@ def slices() -> None:
 
 
 def users() -> None:
-    known = list(series())
+    known = list(series_of(shown))
     if len(known) < 2:
         st.info("Choose at least two systems.", icon=":material/touch_app:")
         return

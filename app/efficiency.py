@@ -1,7 +1,10 @@
-"""Sample efficiency: quality against the number of labels, a line a system, with 95 % bands."""
+"""Sample efficiency: quality against the number of labels, a line a system; how many labels each needs to match another."""
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 from shared import (
@@ -13,7 +16,9 @@ from shared import (
     not_run,
     number_column,
     paper_values,
+    predictions,
     results,
+    series_of,
     shots_name,
     show_figure,
     show_table,
@@ -23,17 +28,21 @@ from shared import (
 from state import choose, choose_many, switch
 
 from laser_core import figures
+from laser_core.errors import UserError
+from laser_core.study import contrast
 from laser_core.systems import SYSTEMS
+
+DRAWS = 300  # of the bootstrap over test users: enough for two digits, quick enough for a page
 
 heading(
     "Sample efficiency",
-    "How many labels does each system need? Left: almost none. Right: all there are. The higher a line starts, the more sample-efficient.",
+    "How many labels does each system need? Left: almost none. Right: all there are. A line that starts high needs few labels.",
 )
 chosen = results()
 if not need_results(chosen):
     st.stop()
 
-first, second, third, fourth = st.columns([3, 2, 3, 2], vertical_alignment="bottom")
+first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
 with first:
     dataset = choose_dataset(chosen.datasets())
 with second:
@@ -41,43 +50,124 @@ with second:
 with third:
     x = choose("x", "Across", list(figures.X_AXES), name=lambda name: figures.X_AXES[name].split(" (")[0])
 points = chosen.summary(dataset)
+cells = chosen.done[chosen.done["dataset"] == dataset]
 with fourth:
-    known = paper_values(dataset, metric)
-    with_paper = (
-        switch("paper", "Paper's values", help="Dashed lines: what the paper reports for systems trained on all data.") if known else False
-    )
+    seeds = choose_many("seeds", "Seeds", sorted(cells["seed"].unique()), help="Each seed is another subset of the labels.")
+if set(seeds) != set(cells["seed"]):
+    cells = cells[cells["seed"].isin(seeds)]
+    points = chosen.summary(dataset, cells)
 systems = choose_many("systems", "Systems", in_order(points["system"]), name=figures.system_label)
-
 shown = points[points["system"].isin(systems)]
 if shown.empty:
-    st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
+    st.info("No system or no seed chosen: pick at least one of each above.", icon=":material/touch_app:")
     st.stop()
-references = (
-    {f"{SYSTEMS[name].paper_row}, paper, all data": value for name, value in known.items() if name in systems} if with_paper else {}
-)
-figure = figures.sample_efficiency(shown, metric, x, references, titles())
+
+
+@st.cache_data(show_spinner="Redrawing test users …", max_entries=256)
+def curve(origin: str, cells: pd.DataFrame) -> contrast.Curve:
+    return contrast.curve(partial(predictions, origin), cells, DRAWS)
+
+
+def needs(baseline: tuple[str, str]) -> pd.DataFrame:
+    """For each shown system with two or more N: its data multipliers against a baseline, and where it matches it."""
+    parts = []
+    groups = {place: group for place, group in cells[cells["system"].isin(systems)].groupby(["system", "variant"], sort=False)}
+    base = groups[baseline]
+    for place, group in groups.items():
+        if place == baseline:
+            continue
+        common = min(group["test_rows"].max(), base["test_rows"].max())
+        try:
+            one, other = (curve(chosen.origin, part[part["test_rows"] == part["test_rows"].max()]) for part in (group, base))
+            parts.append(contrast.label_needs(one, other).assign(system=place[0], variant=place[1], test_rows=common))
+        except UserError:
+            continue  # measured at one N only: no curve
+    return pd.concat(parts) if parts else pd.DataFrame()
+
+
+def labels_in_words(value: float, ends: tuple[float, float], unit: str = "") -> str:
+    """A number of labels (or a multiple), or what is known where it lies beyond what was measured."""
+    if np.isinf(value):
+        return f"> {ends[1]:,.3g}{unit}" if unit else f"more than {ends[1]:,.0f}"
+    if value == 0:
+        return f"< {ends[0]:,.3g}{unit}" if unit else f"at most {ends[0]:,.0f}"
+    return f"{value:,.3g}{unit}" if unit else f"{value:,.0f}"
+
+
+with st.container(horizontal=True, gap="large"):
+    known = paper_values(dataset, metric)
+    with_paper = switch("paper", "Paper's values", help="Dashed lines: the paper, all training data.") if known else False
+    matching = switch(
+        "match", "Labels needed to match", help="How many labels each system needs to reach a baseline that saw all labels, by AUC."
+    )
+matches, needed, baseline = {}, pd.DataFrame(), None
+if matching:
+    options = series_of(shown)
+    name = choose("baseline", "Baseline", list(options), name=lambda one: figures.system_label(*options[one]))
+    baseline = options[name]
+    needed = needs(baseline)
+    if not needed.empty and metric == "auc" and x == "train_rows":
+        met = needed[(needed["question"] == "match") & np.isfinite(needed["value"]) & (needed["value"] > 0)]
+        matches = dict(zip(met["system"], met["value"], strict=True))
+
+references = {f"{SYSTEMS[name].paper_row}, paper": value for name, value in known.items() if name in systems} if with_paper else {}
+if baseline and metric == "auc":
+    own = shown[(shown["system"] == baseline[0]) & (shown["variant"] == baseline[1])].sort_values("train_rows")
+    references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
 show_figure(
-    figure,
+    figures.sample_efficiency(shown, metric, x, references, matches, titles()),
     f"sample-efficiency-{dataset}-{metric}",
     f"Line chart: test {figures.METRICS[metric].label} against {figures.X_AXES[x]} for {shown['system'].nunique()} systems on "
     f"{titles()[dataset]}. Best: {winner}.",
     shown,
 )
 
-st.subheader("The same in numbers", anchor=False)
+if baseline:
+    st.subheader(f"Labels needed to match {figures.system_label(*baseline)}", anchor=False)
+    if needed.empty:
+        st.info("A curve needs results at two or more N for the baseline and another system.", icon=":material/touch_app:")
+    else:
+        base_n = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1])]["train_rows"]
+        rows = []
+        for (system, variant), group in needed.groupby(["system", "variant"], sort=False):
+            own_n = cells[(cells["system"] == system) & (cells["variant"] == variant)]["train_rows"]
+            row = {"System": figures.system_label(system, variant)}
+            met = group[group["question"] == "match"].iloc[0]
+            ends = (own_n.min(), own_n.max())
+            row["Labels to match"] = labels_in_words(met["value"], ends)
+            row["95 %"] = " to ".join(dict.fromkeys(labels_in_words(met[end], ends) for end in ("low", "high")))
+            for point in group[group["question"] == "multiplier"].itertuples():
+                ends = (base_n.min() / point.shots, base_n.max() / point.shots)
+                value, low, high = (labels_in_words(number, ends, "x") for number in (point.value, point.low, point.high))
+                row[f"N = {point.shots:,}"] = f"{value}  [{low}, {high}]"
+            rows.append(row)
+        show_table(
+            pd.DataFrame(rows),
+            f"labels-needed-{dataset}",
+            "Match points and data multipliers of each system against the baseline",
+            {"System": text_column("System", pinned=True, width="medium")},
+        )
+        st.caption(
+            "Labels to match: the smallest N at which a system reaches the AUC that the baseline has with its last N. Columns N: how many "
+            "times as many labels the baseline needs for the AUC that the system has at that N. In brackets and under 95 %: bootstrap "
+            "over seeds and test users. '>' and '<': beyond the N that were measured."
+        )
+
+st.subheader("The figure in numbers", anchor=False)
+ordered = shown.assign(place=shown["system"].map(in_order(shown["system"]).index)).sort_values(["place", "variant", "train_rows"])
 wide = pd.DataFrame(
     {
-        "System": [figures.system_label(*pair) for pair in zip(shown["system"], shown["variant"], strict=True)],
-        "N": [shots_name(value) for value in shown["shots"]],
-        "Labels seen": shown["labels_seen"],
-        "Value": shown[metric],
-        "Low": shown.get(f"{metric}_low"),
-        "High": shown.get(f"{metric}_high"),
-        "Seeds": shown["seeds"],
-        "Test rows": shown["test_rows"],
-        "Fit, seconds": shown["fit_seconds"],
+        "System": [figures.system_label(*pair) for pair in zip(ordered["system"], ordered["variant"], strict=True)],
+        "N": [shots_name(value) for value in ordered["shots"]],
+        "Labels seen": ordered["labels_seen"],
+        "Value": ordered[metric],
+        "Low": ordered.get(f"{metric}_low"),
+        "High": ordered.get(f"{metric}_high"),
+        "Seeds": ordered["seeds"],
+        "Test rows": ordered["test_rows"],
+        "Fit, seconds": ordered["fit_seconds"],
     }
 )
 show_table(
@@ -85,7 +175,7 @@ show_table(
     f"sample-efficiency-table-{dataset}",
     "The points of the figure as a table",
     {
-        "System": text_column("System", pinned=True),
+        "System": text_column("System", pinned=True, width="medium"),
         "N": text_column("N (labels)", help=figures.SHOTS_NOTE),
         "Labels seen": number_column("Labels seen", "%,d", help="Distinct ratings whose label was in the fitting loss, mean over seeds."),
         "Value": number_column(figures.METRICS[metric].label, help=figures.METRICS[metric].help),

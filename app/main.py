@@ -22,9 +22,13 @@ PAGES = {
     "The claim": [
         st.Page("efficiency.py", title="Sample efficiency", icon=":material/show_chart:"),
         st.Page("compare.py", title="Compare models", icon=":material/leaderboard:"),
+        st.Page("cost.py", title="Cost and latency", icon=":material/speed:"),
+        st.Page("backbones.py", title="Backbones", icon=":material/hub:"),
     ],
-    "One user": [
+    "Look inside": [
         st.Page("user.py", title="User explorer", icon=":material/person_search:"),
+        st.Page("data.py", title="Data", icon=":material/database:"),
+        st.Page("runs.py", title="Runs", icon=":material/list_alt:"),
     ],
 }
 

@@ -82,9 +82,9 @@ class Results:
     def done(self) -> pd.DataFrame:
         return self.cells[self.cells["status"] == "done"]
 
-    def summary(self, dataset: str) -> pd.DataFrame:
-        """One row a point (system, options, N, test rows) of a data set, with intervals."""
-        return _summary(self.done[self.done["dataset"] == dataset])
+    def summary(self, dataset: str, cells: pd.DataFrame | None = None) -> pd.DataFrame:
+        """One row a point (system, options, N, test rows) of a data set, with intervals; of some of its cells only if given."""
+        return _summary(self.done[self.done["dataset"] == dataset] if cells is None else cells)
 
     def datasets(self) -> list[str]:
         """Data sets that have results, in the kit's order."""
@@ -193,6 +193,12 @@ def in_order(systems: Any) -> list[str]:
     return [name for name in SYSTEMS if name in there] + sorted(there - set(SYSTEMS))
 
 
+def series_of(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Short id for the address -> (system, variant), for everything in a summary."""
+    pairs = points[["system", "variant"]].drop_duplicates().itertuples(index=False)
+    return {f"{system}{':' if variant else ''}{variant}": (system, variant) for system, variant in pairs}
+
+
 def paper_values(dataset: str, metric: str) -> dict[str, float]:
     """The paper's Table 1 by system name, for a data set that it has."""
     table = paper.table_1()
@@ -248,6 +254,12 @@ def need_results(chosen: Results) -> bool:
     st.info(f"{where[chosen.origin]} The demo study takes a few minutes on two cores:", icon=":material/hourglass_empty:")
     st.code(DEMO, language="bash")
     return False
+
+
+def four_places() -> list[Any]:
+    """Four places side by side, two by two where the page is narrow."""
+    grid = st.grid(2, min_column_width=380)
+    return [column for _ in range(2) for column in grid.cell().columns(2)]
 
 
 def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **more: Any) -> Any:

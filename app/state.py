@@ -131,6 +131,28 @@ def switch(key: str, label: str, default: bool = False, help: str | None = None)
     return value
 
 
+def amount(key: str, label: str, default: float, low: float, high: float, help: str | None = None) -> float:
+    """A number between `low` and `high`."""
+    asked = st.query_params.get(key)
+    try:
+        value = default if asked is None else float(asked)
+        if not low <= value <= high:  # also false for what is not a number
+            raise ValueError
+    except ValueError:
+        _complain(label, [asked or ""], f"{default:g}")
+        del st.query_params[key]
+        value = default
+    widget = f"_{key}"
+    if st.session_state.get(widget) != value:
+        st.session_state[widget] = value
+
+    def changed() -> None:
+        _write(key, [f"{st.session_state[widget]:g}"], [f"{default:g}"])
+
+    st.number_input(label, low, high, key=widget, on_change=changed, help=help, format="%g")
+    return value
+
+
 def go(**values: Any) -> None:
     """Change the address from a button's callback; None takes a value out."""
     for key, value in values.items():

@@ -204,6 +204,23 @@ def _fade(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
+def enlarge(figure: go.Figure, factor: float = 1.5) -> go.Figure:
+    """A copy with larger type, lines and markers, to be read from the back of a room."""
+    large = go.Figure(figure)
+    large.update_layout(font={"size": 14 * factor}, height=figure.layout.height * 1.25, margin={"t": 44 * factor + 20})
+    large.update_layout(legend={"font": {"size": 13 * factor}})
+    for axis in (large.layout.xaxis, large.layout.yaxis):
+        axis.tickfont = {"size": 13 * factor}
+        axis.title.font = {"size": 14 * factor}
+        axis.title.text = (axis.title.text or "").replace("font-size:12px", f"font-size:{round(12 * factor**0.4)}px")
+    for trace in large.data:
+        if getattr(trace, "marker", None) is not None and isinstance(trace.marker.size, (int, float)):
+            trace.marker.size *= factor
+        if getattr(trace, "line", None) is not None and trace.line.width:
+            trace.line.width *= factor
+    return large
+
+
 def empty(message: str, height: int = 260) -> go.Figure:
     """A figure that says why there is nothing to draw."""
     figure = go.Figure()
@@ -245,6 +262,7 @@ def sample_efficiency(
     metric: str = "auc",
     x: str = "train_rows",
     references: Mapping[str, float] | None = None,
+    matches: Mapping[str, float] | None = None,
     titles: Mapping[str, str] | None = None,
     title: str = "",
 ) -> go.Figure:
@@ -255,6 +273,7 @@ def sample_efficiency(
         metric: A key of `METRICS`.
         x: A key of `X_AXES`.
         references: Horizontal lines to compare with: name -> value.
+        matches: Match points: system -> N at which it reaches a reference, drawn as vertical lines.
         titles: Names of data sets as people say them.
     """
     figure = go.Figure()
@@ -302,6 +321,13 @@ def sample_efficiency(
         )
     for name, value in (references or {}).items():
         figure.add_hline(y=value, line={"dash": "dash", "width": 1.2, "color": INK}, annotation={"text": plain(name), "font": {"size": 12}})
+    for system, place in (matches or {}).items():
+        look = style(system)
+        figure.add_vline(
+            x=place,
+            line={"dash": "dot", "width": 1.5, "color": look.colour},
+            annotation={"text": f"{count(round(place))} labels", "font": {"size": 12, "color": look.colour}, "textangle": -90},
+        )
     figure.update_xaxes(type="log", title=X_AXES[x])
     if x == "train_rows" and len(summary):
         ticks = summary.dropna(subset=[x]).drop_duplicates(x).sort_values(x)

@@ -7,8 +7,9 @@ a function `read(key)` that returns what `ResultStore.predictions` returns, so t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.special import ndtr
@@ -16,8 +17,10 @@ from scipy.special import ndtr
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
 from laser_core.metrics import Curve, auc, bootstrap_auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
+from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
 from laser_core.study.summary import NORMAL, half_width
+from laser_core.systems import SYSTEMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     Read = Callable[[str], pd.DataFrame]
 
 GAP_METRICS = ("auc", "log_loss", "accuracy")
+LM_FAMILIES = ("llm", "llm+crm")
 SLICES = {
     "history": "earlier ratings of the user",
     "popularity": "ratings of the target before validation and test",
@@ -211,3 +215,66 @@ def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:
     met = match_point(one, float(baseline.mean[-1]), baseline.draws[-1])
     rows.append(("match", int(baseline.shots[-1]), met.value, met.low, met.high))
     return pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says about the claim at one N: the best system with a language model against the best without."""
+
+    shots: int | str
+    with_lm: tuple[str, str]
+    """(system, variant)"""
+    with_lm_auc: float
+    without_lm: tuple[str, str]
+    without_lm_auc: float
+    rivals: int
+    """how many systems without a language model there were to choose the best from"""
+    gap: float
+    low: float
+    high: float
+    test_rows: int
+    seeds: int
+
+    @property
+    def says(self) -> Literal["ahead", "behind", "level"]:
+        """Ahead or behind if the interval of the gap leaves out zero, else level."""
+        return "ahead" if self.low > 0 else "behind" if self.high < 0 else "level"
+
+
+def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
+    """AUC of the best system with a language model minus that of the best without, at one N; None where either side is missing.
+
+    The best of each side is the one with the highest mean test AUC, so the gap flatters neither side more than the other.
+
+    Args:
+        cells: Finished cells of one data set.
+    """
+    at_n = cells[cells["shots"] == shots]
+    means = at_n.groupby(["system", "variant"])["auc"].mean()
+    lm = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in LM_FAMILIES]
+    rivals = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in ("reference", "crm")]
+    if not lm or not rivals:
+        return None
+    one, other = means[lm].idxmax(), means[rivals].idxmax()
+    pair = at_n[[place in (one, other) for place in zip(at_n["system"], at_n["variant"], strict=True)]]
+    found = gaps(read, pair, other)
+    if found.empty:
+        return None
+    row = found.iloc[0]
+    return Verdict(
+        shots, one, float(means[one]), other, float(means[other]), len(rivals),
+        float(row["gap"]), float(row["low"]), float(row["high"]), int(row["test_rows"]), int(row["seeds"]),
+    )  # fmt: skip
+
+
+def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float) -> float:
+    """How many labels a system needs, by the curve of its means, to reach an AUC; 0: fewer than its first N, infinity: more than its last.
+
+    Raises:
+        UserError: It was measured at fewer than two N.
+    """
+    own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1])]
+    means = own.groupby("train_rows")["auc"].mean()
+    if len(means) < 2:
+        raise UserError(f"{baseline[0]} was measured at one N only: a curve needs two")
+    return float(shots_needed(means.index.to_numpy(), means.to_numpy()[:, None], np.array([value]))[0])

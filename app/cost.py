@@ -1,0 +1,120 @@
+"""Cost and latency: quality against cost, the paper's Table 2 beside ours, and what a thousand predictions cost on your hardware."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+import words
+from shared import (
+    choose_dataset,
+    choose_metric,
+    heading,
+    need_results,
+    number_column,
+    results,
+    shots_in_order,
+    shots_name,
+    show_figure,
+    show_table,
+    text_column,
+    titles,
+)
+from state import amount, choose
+
+from laser_core import figures
+from laser_core.study import paper
+from laser_core.systems import SYSTEMS
+
+COSTS = {
+    "predict": ("seconds a thousand predictions", "per_thousand"),
+    "fit": ("seconds to fit", "fit_seconds"),
+    "memory": ("peak memory, MB", "peak_memory_mb"),
+    "money": ("price of a thousand predictions", "price"),
+}
+
+heading(
+    "Cost and latency", "What an improvement costs: measured on the machine that ran each result, one row of the test set after another."
+)
+chosen = results()
+if not need_results(chosen):
+    st.stop()
+first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
+with first:
+    dataset = choose_dataset(chosen.datasets())
+points = chosen.summary(dataset)
+with second:
+    all_shots = shots_in_order(points["shots"])
+    shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
+with third:
+    metric = choose_metric()
+with fourth:
+    cost = choose("cost", "Cost", list(COSTS), name=lambda one: COSTS[one][0])
+
+with st.container(border=True):
+    st.markdown("**Your hardware**: what would a thousand predictions cost you?")
+    left, middle, right = st.columns(3)
+    with left:
+        price = amount("price", "Price of an hour", 0.10, 0.0, 1000.0, help="In any currency: rent of the machine, or power and wear.")
+    with middle:
+        speed = amount(
+            "speed", "Speed against the machine that measured", 1.0, 0.01, 10000.0, help="2: twice as fast, such as twice the cores."
+        )
+    with right:
+        daily = amount("daily", "Predictions a day", 1_000_000.0, 1.0, 1e12, help="For the yearly sum in the table.")
+
+shown = points[points["shots"] == shots].copy()
+shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
+shown["price"] = shown["per_thousand"] / speed / 3600 * price
+label, column = COSTS[cost]
+if shown[column].fillna(0).gt(0).any():
+    show_figure(
+        figures.pareto(
+            shown, metric, column, label, f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
+        ),
+        f"cost-{dataset}-{metric}-{shots}-{cost}",
+        f"Scatter: test {figures.METRICS[metric].label} against {label} for {len(shown)} systems on {titles()[dataset]}.",
+        shown,
+    )
+else:
+    st.info("All of these costs are zero: give a price for an hour above.", icon=":material/touch_app:")
+
+st.subheader("Table 2: seconds a prediction, the paper beside ours", anchor=False)
+theirs = paper.table_2()
+theirs = theirs[theirs["dataset"] == dataset].set_index("row")["seconds"]
+rows = [
+    {
+        "System": figures.system_label(row["system"], row["variant"]),
+        "Ours": row["per_thousand"] / 1000,
+        "Paper": theirs.get(SYSTEMS[row["system"]].paper_row) if row["system"] in SYSTEMS else None,
+        "Thousand": row["per_thousand"],
+        "Price": row["price"],
+        "Year": row["price"] / 1000 * daily * 365,
+        "Fit": row["fit_seconds"],
+        "Memory": row["peak_memory_mb"],
+        "Parameters": row["parameters"],
+    }
+    for row in shown.sort_values("per_thousand").to_dict("records")
+]
+ours = {SYSTEMS[name].paper_row for name in shown["system"] if name in SYSTEMS}
+rows += [{"System": row, "Paper": seconds} for row, seconds in theirs.items() if row not in ours]
+show_table(
+    pd.DataFrame(rows),
+    f"table-2-{dataset}-{shots}",
+    "Seconds a prediction of each system, ours and the paper's",
+    {
+        "System": text_column("System", pinned=True, width="medium"),
+        "Ours": number_column(
+            "Seconds, ours", "scientific", help="Wall seconds to predict the test rows, divided by their number; mean over seeds."
+        ),
+        "Paper": number_column("Seconds, paper", "scientific", help="The paper states neither batch nor hardware."),
+        "Thousand": number_column("Seconds a thousand", "%.3f"),
+        "Price": number_column("Price a thousand", "%.6f", help="On the hardware described above."),
+        "Year": number_column("Price a year", "%,.2f", help="At the predictions a day given above."),
+        "Fit": number_column("Fit, seconds", "%.1f"),
+        "Memory": number_column("Memory, MB", "%,.0f"),
+        "Parameters": number_column("Parameters", "%,d", help="Numbers learned in fitting."),
+    },
+)
+if theirs.empty:
+    st.caption(f"The paper has no latency for {words.markdown(titles()[dataset])}.")
+st.caption("Only times from the same machine can be compared; Runs shows the hardware of each result.")

@@ -1,0 +1,148 @@
+"""Questions between systems, against brute force and planted answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from laser_core.errors import UserError
+from laser_core.study import contrast
+
+USERS, EACH = 60, 12
+
+
+def made_results(skills: dict[str, float], seeds=(0, 1, 2), shots=(64, 1024), spare: str = "", seed: int = 0):
+    """(read, cells) of systems whose predictions know the truth more or less; `spare` was scored on half of the rows only."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, USERS * EACH)
+    frame = pd.DataFrame({"row": np.arange(USERS * EACH) * 3, "user": np.repeat(np.arange(1, USERS + 1), EACH), "label": labels})
+    stored, rows = {}, []
+    for system, skill in skills.items():
+        for place, n in enumerate(shots):
+            for number in seeds:
+                noise = generator.normal(size=len(frame))
+                probability = 1 / (1 + np.exp(-((skill + 0.5 * place) * (labels - 0.5) + noise)))
+                kept = frame.iloc[::2] if system == spare else frame
+                key = f"{system}-{n}-{number}"
+                stored[key] = kept.assign(probability=probability[kept.index])
+                value = roc_auc_score(stored[key]["label"], stored[key]["probability"])
+                rows.append((system, "", n, n, number, len(kept), value, key))
+    cells = pd.DataFrame(rows, columns=["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "key"])
+    return stored.__getitem__, cells
+
+
+@pytest.fixture(scope="module")
+def results():
+    return made_results({"history-lr": 0.4, "din": 0.8, "laser-llm": 1.6}, spare="laser-llm")
+
+
+def test_auc_gap_is_the_mean_difference_on_common_rows(results):
+    read, cells = results
+    at_n = cells[cells["shots"] == 64]
+    table = contrast.gaps(read, at_n, ("din", "")).set_index("system")
+    for system in ("history-lr", "laser-llm"):
+        expected = []
+        for seed in (0, 1, 2):
+            one, other = read(f"{system}-64-{seed}"), read(f"din-64-{seed}").set_index("row")
+            other = other.loc[one["row"]] if system == "laser-llm" else other
+            expected.append(roc_auc_score(one["label"], one["probability"]) - roc_auc_score(other["label"], other["probability"]))
+        assert table.loc[system, "gap"] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert table.loc["laser-llm", "test_rows"] == USERS * EACH / 2
+    assert table.loc["laser-llm", "low"] > 0
+    assert table.loc["laser-llm", "p_holm"] < 0.05
+
+
+def test_log_loss_gap_and_its_error_over_users():
+    """The standard error equals that of redrawing users, up to the noise of drawing."""
+    read, cells = made_results({"din": 0.8, "deepfm": 0.5}, seeds=(0,), shots=(64,))
+    row = contrast.gaps(read, cells, ("deepfm", ""), "log_loss").iloc[0]
+    one, other = read("din-64-0"), read("deepfm-64-0")
+    assert row["gap"] == pytest.approx(
+        log_loss(one["label"], one["probability"]) - log_loss(other["label"], other["probability"]), abs=1e-9
+    )
+    truth = one["label"].to_numpy()
+    by_row = [-np.log(np.where(truth, part["probability"], 1 - part["probability"])) for part in (one, other)]
+    by_user = (by_row[0] - by_row[1]).reshape(USERS, EACH).mean(axis=1)
+    generator = np.random.default_rng(1)
+    drawn = [by_user[generator.integers(0, USERS, USERS)].mean() for _ in range(4000)]
+    assert (row["high"] - row["low"]) / (2 * 1.959964) == pytest.approx(np.std(drawn), rel=0.05)
+
+
+def test_a_system_does_not_differ_from_itself():
+    read, cells = made_results({"din": 0.8}, seeds=(0, 1), shots=(64,))
+    twin = cells.assign(system="deepfm")
+    table = contrast.gaps(read, pd.concat([cells, twin]), ("din", ""))
+    assert table["gap"].item() == 0
+    assert table["p_holm"].item() == 1
+
+
+def test_wrong_questions_are_refused(results):
+    read, cells = results
+    with pytest.raises(UserError, match="metric"):
+        contrast.gaps(read, cells, ("din", ""), "beauty")
+    with pytest.raises(UserError, match="baseline"):
+        contrast.gaps(read, cells, ("no-such", ""))
+
+
+def test_who_is_helped(results):
+    read, cells = results
+    at_n = cells[(cells["shots"] == 64) & (cells["seed"] == 0)]
+    table = contrast.user_gaps(read, at_n, ("din", ""), ("history-lr", ""))
+    assert len(table) == USERS
+    assert (table["gain"].diff().dropna() <= 0).all()
+    user = table["user"].iloc[0]
+    one, other = (part[part["user"] == user] for part in (read("din-64-0"), read("history-lr-64-0")))
+    truth = one["label"].to_numpy()
+    expected = np.mean(
+        [
+            np.log(a if y else 1 - a) - np.log(b if y else 1 - b)
+            for y, a, b in zip(truth, one["probability"], other["probability"], strict=True)
+        ]
+    )
+    assert table["gain"].iloc[0] == pytest.approx(expected)
+
+
+def test_slices_cover_the_test_set_and_count_the_past_only(small):
+    rows = small.test
+    labels = small.labels(rows)
+    stored = pd.DataFrame({"row": rows, "user": small.sample_user(rows), "label": labels, "probability": np.where(labels == 1, 0.9, 0.1)})
+    cells = pd.DataFrame([("din", "", len(rows), "key")], columns=["system", "variant", "test_rows", "key"])
+    for by in contrast.SLICES:
+        table = contrast.slices(lambda key: stored, small, cells, by)
+        assert table["samples"].sum() == len(rows)
+        assert (table["auc"] == 1).all()
+    some = rows[::500]
+    for row, liked, length in zip(
+        some, contrast.slice_values(small, some, "liking"), contrast.slice_values(small, some, "history"), strict=True
+    ):
+        events = small.history_events(int(row), 0)
+        assert length == len(events)
+        assert liked == pytest.approx(small.event_label[events].mean() if len(events) else 0)
+    with pytest.raises(UserError, match="slice"):
+        contrast.slice_values(small, some, "colour")
+
+
+def test_labels_needed_by_a_shifted_curve():
+    """Where one system is as good as the other with four times the labels, the multiplier is four."""
+    read, cells = made_results({"din": 0.2, "deepfm": 0.7}, seeds=(0, 1, 2), shots=(64, 256, 1024, 4096))
+    fast = contrast.curve(read, cells[cells["system"] == "deepfm"], draws=200)
+    slow = contrast.curve(read, cells[cells["system"] == "din"], draws=200)
+    table = contrast.label_needs(fast, slow)
+    at_64 = table[(table["question"] == "multiplier") & (table["shots"] == 64)].iloc[0]
+    assert at_64["low"] < 4 < at_64["high"]
+    assert 2 < at_64["value"] < 9
+    met = table[table["question"] == "match"].iloc[0]
+    assert 500 < met["value"] < 2100  # the slow one's value at 4,096
+    needed = contrast.labels_to_match(cells, ("din", ""), float(fast.mean[0]))
+    assert needed == pytest.approx(at_64["value"] * 64, rel=1e-6)
+
+
+def test_verdict_compares_the_best_of_each_side(results):
+    read, cells = results
+    found = contrast.verdict(read, cells, 64)
+    assert (found.with_lm, found.without_lm, found.rivals) == (("laser-llm", ""), ("din", ""), 2)
+    assert found.says == "ahead"
+    assert found.test_rows == USERS * EACH / 2
+    assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None

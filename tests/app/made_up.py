@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 APP = Path(__file__).resolve().parents[2] / "app"
-SYSTEMS = {"history-lr": 0.9, "din": 0.6, "laser-llm": 1.4}
+SYSTEMS = {"history-lr": 0.9, "din": 0.6, "laser-llm": 2.5}
 """system -> how well the made-up predictions know the truth"""
 LM_ROWS = 400
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from laser_core.errors import UserError
 from laser_core.metrics.bootstrap import Interval
@@ -65,6 +64,8 @@ def shots_needed(shots: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> n
         values: (points, draws).
         wanted: (draws,).
     """
+    from scipy.interpolate import PchipInterpolator  # a second to load: only where a curve is read
+
     grid = np.linspace(np.log(shots[0]), np.log(shots[-1]), FINE * (len(shots) - 1) + 1)
     fine = PchipInterpolator(np.log(shots), isotonic(values), axis=0)(grid)  # (grid, draws)
     fine = np.maximum.accumulate(fine, axis=0)  # rounding may leave a step down

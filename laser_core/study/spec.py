@@ -4,7 +4,7 @@ title = "..."
 question = "..."
 
 [[grid]]                                  # as many as you like
-datasets = ["movielens-small"]
+datasets = ["movielens-small"]            # or the mapping file of your own data, beside this file
 systems = ["history-lr", "din"]
 shots = [64, 256, "all"]
 seeds = [0, 1, 2]
@@ -26,8 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from laser_core import systems
-from laser_core.datasets import NAMES
+from laser_core import datasets, systems
 from laser_core.datasets.dataset import ALL
 from laser_core.errors import UserError, unknown
 from laser_core.settings import PROFILES, get_settings
@@ -77,8 +76,8 @@ class Grid:
             if not getattr(self, name):
                 raise UserError(f"'{name}' is empty")
         for dataset in self.datasets:
-            if dataset not in NAMES and not Path(dataset).exists():
-                raise unknown("data set", dataset, NAMES)
+            if dataset not in datasets.names():
+                raise unknown("data set", dataset, datasets.names())
         for system in self.systems:
             systems.get(system)
         for shots in self.shots:
@@ -142,7 +141,7 @@ def load_study(name_or_path: str | Path, profile: str | None = None) -> Study:
         parts = content.get("grid")
         if not isinstance(parts, list) or not parts:
             raise UserError("it has no [[grid]] part")
-        grids = [_grid(part, profile) for part in parts]
+        grids = [_grid(part, profile, path.parent) for part in parts]
     except UserError as error:
         raise UserError(f"study {path.name}: {error}") from None
     return Study(
@@ -154,7 +153,7 @@ def load_study(name_or_path: str | Path, profile: str | None = None) -> Study:
     )
 
 
-def _grid(part: Mapping[str, Any], profile: str) -> Grid | None:
+def _grid(part: Mapping[str, Any], profile: str, folder: Path) -> Grid | None:
     """One [[grid]] part as `profile` wants it; None where it is left out."""
     names = [entry.name for entry in dataclasses.fields(Grid)]
     _check_keys(part, (*names, *PROFILES))
@@ -166,6 +165,10 @@ def _grid(part: Mapping[str, Any], profile: str) -> Grid | None:
     for name in ("datasets", "systems", "shots", "seeds"):
         if name in values and not isinstance(values[name], list):
             raise UserError(f"'{name}' must be a list, not {values[name]!r}")
+    if "datasets" in values:
+        values["datasets"] = [
+            datasets.load(folder / name).name if str(name).endswith(".toml") else str(name) for name in values["datasets"]
+        ]
     for name in ("options", "vary"):
         if not isinstance(values.get(name, {}), dict):
             raise UserError(f"'{name}' must be a table such as {{ dropout = 0.1 }}")

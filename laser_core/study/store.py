@@ -11,6 +11,7 @@ the user's home folder, so a store can always be handed on.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -81,7 +82,8 @@ class ResultStore:
         import pandas as pd
 
         rows = {record["key"]: _flat(record, folder) for folder, record in self._records()}
-        table = pd.DataFrame(list(rows.values()), columns=None if rows else _COLUMNS)
+        columns = dict.fromkeys([*_COLUMNS, *(name for row in rows.values() for name in row)])  # a system's own costs come last
+        table = pd.DataFrame(list(rows.values()), columns=list(columns))
         return table.sort_values(["finished", "key"], ignore_index=True)
 
     def read(self, key: str) -> dict[str, Any]:
@@ -255,7 +257,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some disk space" if full else "choose a folder that you may write to (--store, or LASER_STORE)"
         raise FaultError(f"cannot write {path.name} in {path.parent} ({error.strerror}): {remedy}, then run again") from None

@@ -37,7 +37,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
         rows.append(row | group[MEANS].mean().to_dict())
     intervals = [f"{metric}{end}" for metric in ("auc", "log_loss") for end in ("", "_low", "_high")]
     table = pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS])
-    return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows"], ignore_index=True)
+    return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
 
 
 def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:

@@ -52,6 +52,8 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         FaultError: A package that the system needs is not installed.
     """
     entry = systems.get(system)
+    if systems.missing_packages(entry):
+        systems.recommender_class(system)  # says which, and what to do
     question = json.dumps([system, entry.where, entry.preset, dict(changes)], sort_keys=True)
     remembered = (
         get_settings().home / "options" / f"{hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]}.json"

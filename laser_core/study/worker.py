@@ -64,7 +64,7 @@ def work(job: dict[str, Any], progress: Progress = no_progress) -> dict[str, Any
     """
     cell, identity = Cell(**job["cell"]), job["identity"]
     store = ResultStore(job["store"], *job["read_only"])
-    systems.SYSTEMS.setdefault(cell.system, systems.System(**job["system"]))
+    systems.SYSTEMS.setdefault(cell.system, systems.System(**{**job["system"], "needs": tuple(job["system"]["needs"])}))
     try:
         with claim(store, cell_key(identity)) as mine:
             if not mine:

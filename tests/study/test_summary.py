@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from laser_core import metrics
+from laser_core.study import paper
+from laser_core.study.summary import MEANS, POINT, half_width, summarise
+
+
+def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame:
+    """Finished cells of one point: AUC .75 plus or minus."""
+    auc = 0.75 + spread * np.linspace(-1, 1, seeds) if seeds > 1 else np.array([0.75])
+    half = 1.959964 * user_deviation
+    table = pd.DataFrame(
+        {"auc": auc, "auc_low": auc - half, "auc_high": auc + half, "log_loss": 0.5, "log_loss_low": 0.45, "log_loss_high": 0.55}
+    )
+    place = {"dataset": "d", "system": "s", "variant": "", "shots": 64, "train_rows": 64, "test_rows": 100}
+    state = {"revision": 1, "data_version": "v", "current": True, "status": "done"}
+    return table.assign(seed=range(seeds), **{**place, **state, **dict.fromkeys(MEANS, 1.0), **changes})
+
+
+def test_one_row_a_point():
+    table = summarise(pd.concat([cells(), cells(shots="all", train_rows=900), cells(variant="dropout=0.2"), cells(system="t")]))
+    assert len(table) == 4
+    assert list(table.columns[: len(POINT)]) == POINT
+    assert (table["seeds"] == 3).all()
+    assert table["auc"].tolist() == pytest.approx([0.75] * 4)
+    assert table[table["system"] == "s"]["shots"].tolist() == [64, "all", 64]
+
+
+def test_other_revisions_and_failures_are_not_mixed_in():
+    table = summarise(pd.concat([cells(), cells(revision=0, current=False, auc=0.1), cells(status="failed", auc=0.2)]))
+    assert table["auc"].tolist() == pytest.approx([0.1, 0.75])
+    assert table["current"].tolist() == [False, True]
+
+
+def test_nothing_gives_an_empty_table():
+    table = summarise(cells(status="failed"))
+    assert table.empty
+    assert {"auc", "auc_low", "seeds"} <= set(table.columns)
+
+
+def test_one_seed_speaks_of_users_only():
+    (row,) = summarise(cells(seeds=1)).to_dict("records")
+    assert row["seeds"] == 1
+    assert row["auc_high"] - row["auc_low"] == pytest.approx(2 * 1.959964 * 0.005)
+
+
+@pytest.mark.parametrize(("seeds", "spread", "user_deviation"), [(3, 0.001, 0.01), (5, 0.02, 0.01), (5, 0.03, 0.002), (20, 0.02, 0.02)])
+def test_the_interval_agrees_with_the_hierarchical_bootstrap(seeds, spread, user_deviation):
+    table = cells(seeds, spread, user_deviation)
+    (row,) = summarise(table).to_dict("records")
+    generator = np.random.default_rng(0)
+    values = table["auc"].to_numpy()
+    users = values[:, None] + generator.normal(size=20_000) * user_deviation
+    drawn = metrics.percentile_interval(values.mean(), metrics.seed_and_user_draws(values, users, generator))
+    assert row["auc_high"] - row["auc_low"] == pytest.approx(drawn.high - drawn.low, rel=0.12)
+
+
+def test_the_interval_covers_the_truth_in_about_95_of_100_worlds():
+    generator = np.random.default_rng(0)
+    for seeds in (3, 5):
+        inside = 0
+        for _ in range(1000):
+            values = 0.75 + generator.normal() * 0.01 + generator.normal(size=seeds) * 0.02
+            inside += abs(values.mean() - 0.75) <= half_width(values, np.full(seeds, 0.01))
+        assert 0.93 <= inside / 1000 <= 0.98
+
+
+def test_intervals_stay_where_the_metric_lives():
+    (row,) = summarise(cells(seeds=2, spread=0.2)).to_dict("records")
+    assert (row["auc_low"], row["auc_high"]) == (0.0, 1.0)
+
+
+def test_the_papers_relative_improvements():
+    table = paper.table_1().set_index(["dataset", "row"])
+    # by hand, from the printed AUC
+    assert table.loc[("ml-1m", "SIM"), "rel_impr"] == pytest.approx(0.8033 / 0.7992 - 1)
+    assert table.loc[("bookcrossing", "PTab"), "rel_impr"] * 100 == pytest.approx(1.97, abs=0.005)
+    assert table.loc[("bookcrossing", "Laser, LLM only"), "rel_impr"] == 0
+    assert (table["rel_impr"] >= 0).all()  # LLM only leads every row on both data sets
+    assert len(table) == 26
+
+
+def test_the_papers_tables_agree_with_each_other():
+    first, third = paper.table_1(), paper.table_3()
+    ml_1m = first[first["dataset"] == "ml-1m"].set_index("row")
+    for row in third[third["backbone"].isin(["Vicuna-13B", ""])].itertuples():
+        assert (row.auc, row.log_loss) == (ml_1m.loc[row.row, "auc"], ml_1m.loc[row.row, "log_loss"])
+    sim = paper.table_2().query("row == 'SIM'").set_index("dataset")["seconds"]
+    crm = paper.table_2().query("row == 'Laser, LLM+CRM'").set_index("dataset")["seconds"]
+    assert (crm / sim).tolist() == pytest.approx([1.13, 1.13], abs=0.005)  # LLM+CRM takes 1.13 times SIM's time on both
+    matched = paper.matched().query("dataset == 'ml-1m' and row == 'SIM'").set_index("shots")["auc"]
+    assert matched["all"] == ml_1m.loc["SIM", "auc"]

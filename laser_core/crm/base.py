@@ -77,7 +77,7 @@ class CRM(Recommender):
         device = torch_device()
         with one_thread():
             torch.manual_seed(seed)
-            self.model_ = self.Model(self.inputs_.sizes, self.options).to(device)
+            self.model_ = self.build().to(device)
             samples, valid = self.encode(dataset, rows), self.encode(dataset, valid_rows)
             piece = self.piece if device.type == "cpu" else self.options.batch_size
             self.curve_ = train(self.model_, samples, valid, self.options, seed, piece, self.checkpoint, progress)
@@ -96,6 +96,10 @@ class CRM(Recommender):
             raise UserError(f"this model was fitted on {self.dataset_name_} and cannot score {dataset.name}: their ids differ")
         with one_thread():
             return predict(self.model_, self.encode(dataset, rows), progress)
+
+    def build(self) -> nn.Module:
+        """A fresh model for the fitted inputs."""
+        return self.Model(self.inputs_.sizes, self.options)
 
     def fit_inputs(self, dataset: CTRDataset, rows: np.ndarray) -> Inputs:
         """Which values get an embedding."""
@@ -144,7 +148,7 @@ class CRM(Recommender):
             made = cls(make_options(cls.Options, words["options"]))
             made.dataset_name_ = words["dataset"]
             made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
-            made.model_ = cls.Model(made.inputs_.sizes, made.options)
+            made.model_ = made.build()
             made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
             made.model_.to(torch_device())
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -6,7 +6,7 @@ fitted samples (as a target's or in a history) get a row, so the table grows wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -48,6 +48,8 @@ class Batch:
     """(batch,) how many events are real"""
     dense: Tensor
     """(batch, dense) standardised numbers"""
+    vectors: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """(batch, vectors, size) outside knowledge of the sample, such as vectors of texts; empty without"""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -74,6 +76,8 @@ class Samples:
     """(rows, dense) float32"""
     label: np.ndarray
     """(rows,) float32"""
+    vectors: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    """tables (distinct, size) float32 of outside knowledge, each with its (rows,) place of every sample"""
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -93,6 +97,7 @@ class Samples:
             real=torch.from_numpy(real),
             length=torch.from_numpy(length),
             dense=torch.from_numpy(self.dense[index]),
+            vectors=torch.from_numpy(np.stack([table[place[index]] for table, place in self.vectors], 1)) if self.vectors else torch.zeros(0),
         )
 
 

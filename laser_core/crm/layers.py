@@ -29,10 +29,14 @@ class Table(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """One table for the values of all fields, one for ratings, and (`tokens=True`) the history token W[item; rating]."""
+    """One table for the values of all fields, one for ratings, and (`tokens=True`) the history token W[item; rating].
+
+    `adapter`, if set, maps a batch's outside vectors (batch, vectors, size) to (batch, vectors, embedding): more fields of the sample.
+    """
 
     def __init__(self, sizes: Sizes, size: int, scale: float, tokens: bool = True) -> None:
         super().__init__()
+        self.adapter: nn.Module | None = None
         self.values = Table(sizes.values, size, scale)
         self.ratings = Table(sizes.ratings, size, scale)
         if tokens:
@@ -40,8 +44,9 @@ class Embeddings(nn.Module):
             self.of_rating = nn.Linear(size, size, bias=False)
 
     def fields(self, batch: Batch) -> Tensor:
-        """(batch, fields, embedding) of the sample's categorical fields; field 0 is the target item."""
-        return self.values(batch.fields)
+        """(batch, fields, embedding) of the sample's fields; field 0 is the target item, adapted vectors come last."""
+        values = self.values(batch.fields)
+        return values if self.adapter is None else torch.cat([values, self.adapter(batch.vectors)], dim=1)
 
     def tokens(self, batch: Batch) -> Tensor:
         """(events, embedding) history tokens of all real events of the batch, sample after sample."""

@@ -365,13 +365,28 @@ def load_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: 
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
+    return _load("AutoModelForCausalLM", name, dtype, device, progress)
+
+
+def load_body(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
+    """A language model of any kind without its output layer: what turns tokens into hidden states; fetched first if need be.
+
+    Raises:
+        FaultError: Its weights are not to be had or damaged.
+    """
+    model = _load("AutoModel", name, dtype, device, progress)
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def _load(kind: str, name: str, dtype: torch.dtype, device: torch.device, progress: Progress) -> torch.nn.Module:
+    """A backbone by one of transformers' automatic classes."""
     import transformers
 
     folder = fetch(name, progress)
     _check(folder)
     try:
         with _quiet_transformers():
-            model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
+            model = getattr(transformers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
     return model.to(device).eval()

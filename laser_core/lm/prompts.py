@@ -74,8 +74,7 @@ def read_template(name: str, form: Form) -> dict[str, str]:
         path = Path(name).expanduser()
     if not path.is_file():
         raise unknown("template", name, [entry.stem for entry in _FOLDER.glob("*.txt")])
-    pieces = re.split(r"^\[([a-z-]+)\]\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    parts = {part: text.removesuffix("\n") for part, text in zip(pieces[1::2], pieces[2::2], strict=True)}
+    parts = read_parts(path)
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
@@ -84,6 +83,12 @@ def read_template(name: str, form: Form) -> dict[str, str]:
             if placeholder is not None and placeholder not in _PLACEHOLDERS:
                 raise unknown(f"placeholder in [{part}] of {path}", placeholder, _PLACEHOLDERS)
     return parts
+
+
+def read_parts(path: Path) -> dict[str, str]:
+    """The named parts of a template file, text before the first one being a comment."""
+    pieces = re.split(r"^\[([a-z-]+)\]\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {part: text.removesuffix("\n") for part, text in zip(pieces[1::2], pieces[2::2], strict=True)}
 
 
 @dataclass(frozen=True)

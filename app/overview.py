@@ -156,7 +156,7 @@ def present(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) 
         st.markdown(lead)
     show_figure(figures.enlarge(figure), f"slide-{place + 1}", f"Slide {place + 1}: {title}", points)
     back, middle, onward, leave = st.columns([1, 2, 1, 1], vertical_alignment="center")
-    back.button("Back", on_click=go_to, kwargs={"slide": place or None}, disabled=place == 0, width="stretch", shortcut="Left")
+    back.button("Back", on_click=go_to, kwargs={"slide": place if place > 1 else None}, disabled=place == 0, width="stretch", shortcut="Left")
     middle.progress((place + 1) / len(shown), f"{place + 1} of {len(shown)}")
     onward.button(
         "Next",

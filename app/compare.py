@@ -124,6 +124,7 @@ def beside_the_paper() -> None:
             rows.append(
                 {
                     "System": figures.system_label(name, point.get("variant", "")),
+                    "State": "done" if point else "not run",
                     "AUC": point.get("auc"),
                     "AUC low": point.get("auc_low"),
                     "AUC high": point.get("auc_high"),
@@ -133,14 +134,13 @@ def beside_the_paper() -> None:
                     "Labels seen": point.get("labels_seen"),
                     "Seeds": point.get("seeds"),
                     "Test rows": point.get("test_rows"),
-                    "State": "done" if point else "not run",
                 }
             )
     for row in table_1.index.difference([system.paper_row for system in SYSTEMS.values()], sort=False):
         values = table_1.loc[row]
         rows.append({"System": row, "Paper AUC": values["auc"], "Paper log loss": values["log_loss"], "State": "not in the kit"})
     table = pd.DataFrame(rows)
-    table.insert(4, "Rel.Impr", relative_improvement(table["AUC"].max(), table["AUC"]))
+    table.insert(5, "Rel.Impr", relative_improvement(table["AUC"].max(), table["AUC"]))
     show_table(
         table,
         f"table-1-{dataset}-{shots}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -16,7 +14,7 @@ from shared import (
     not_run,
     number_column,
     paper_values,
-    predictions,
+    record,
     results,
     series_of,
     shots_name,
@@ -31,8 +29,6 @@ from laser_core import figures
 from laser_core.errors import UserError
 from laser_core.study import contrast
 from laser_core.systems import SYSTEMS
-
-DRAWS = 300  # of the bootstrap over test users: enough for two digits, quick enough for a page
 
 heading(
     "Sample efficiency",
@@ -63,9 +59,9 @@ if shown.empty:
     st.stop()
 
 
-@st.cache_data(show_spinner="Redrawing test users …", max_entries=256)
+@st.cache_data(show_spinner="Drawing curves …", max_entries=256)
 def curve(origin: str, cells: pd.DataFrame) -> contrast.Curve:
-    return contrast.curve(partial(predictions, origin), cells, DRAWS)
+    return contrast.curve(lambda key: contrast.auc_draws(record(origin, key)), cells)
 
 
 def needs(baseline: tuple[str, str]) -> pd.DataFrame:

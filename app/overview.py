@@ -58,6 +58,7 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
         f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, the best of {found.rivals} systems without a "
         f"language model: **{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} common test "
         f"samples, {found.seeds} seed{'s' * (found.seeds > 1)})."
+        + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
     )
 
 
@@ -156,7 +157,8 @@ def present(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) 
         st.markdown(lead)
     show_figure(figures.enlarge(figure), f"slide-{place + 1}", f"Slide {place + 1}: {title}", points)
     back, middle, onward, leave = st.columns([1, 2, 1, 1], vertical_alignment="center")
-    back.button("Back", on_click=go_to, kwargs={"slide": place if place > 1 else None}, disabled=place == 0, width="stretch", shortcut="Left")
+    before = {"slide": place if place > 1 else None}
+    back.button("Back", on_click=go_to, kwargs=before, disabled=place == 0, width="stretch", shortcut="Left")
     middle.progress((place + 1) / len(shown), f"{place + 1} of {len(shown)}")
     onward.button(
         "Next",

@@ -42,9 +42,9 @@ columns = st.columns(4)
 with columns[0]:
     names = choose_many("datasets", "Data sets", sorted(cells["dataset"].unique()), name=title_of)
 with columns[1]:
-    systems = choose_many("systems", "Systems", in_order(cells["system"]), default=[], name=figures.system_label, help="None chosen: all.")
+    systems = choose_many("systems", "Systems", in_order(cells["system"]), default=[], name=figures.system_label, nothing="all")
 with columns[2]:
-    shots = choose_many("ns", "N (labels)", shots_in_order(cells["shots"]), default=[], name=shots_name, help="None chosen: all.")
+    shots = choose_many("ns", "N (labels)", shots_in_order(cells["shots"]), default=[], name=shots_name, nothing="all")
 with columns[3]:
     status = choose("status", "State", [ALL, *sorted(cells["status"].unique())])
 kept = cells[cells["dataset"].isin(names)]
@@ -151,7 +151,7 @@ for column, one in zip(st.columns(len(records)), records, strict=True):
                 "Losses while fitting.",
                 pd.DataFrame(one["curve"]),
             )
-parts = [flat({name: value for name, value in one.items() if name not in ("curve", "schema")}) for one in records]
+parts = [flat({name: value for name, value in one.items() if name not in ("curve", "schema", "draws")}) for one in records]
 names = list(dict.fromkeys(name for part in parts for name in part))
 inside = pd.DataFrame(
     {"Setting": names, **{f"Run {place}": [part.get(name, "") for name in names] for place, part in enumerate(parts, start=1)}}

@@ -77,9 +77,13 @@ def choose_many(
     default: Sequence[Any] | None = None,
     name: Callable[[Any], str] = str,
     help: str | None = None,
-    most: int | None = None,
+    nothing: str = "none",
 ) -> list[Any]:
-    """Any number of `options`, in their order; all of them (or `default`) when the address says nothing."""
+    """Any number of `options`, in their order; all of them (or `default`) when the address says nothing.
+
+    Args:
+        nothing: What a reader sees when none is chosen.
+    """
     by_id = {str(option): option for option in options}
     fallback = [str(option) for option in (options if default is None else default) if str(option) in by_id]
     asked = st.query_params.get_all(key)
@@ -106,8 +110,7 @@ def choose_many(
         on_change=changed,
         format_func=lambda one: name(by_id[one]),
         help=help,
-        max_selections=most,
-        placeholder="none",
+        placeholder=nothing,
     )
     return [by_id[one] for one in value]
 

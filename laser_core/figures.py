@@ -41,6 +41,7 @@ class Style:
 _DASH = {"reference": "dot", "crm": "solid", "plm": "dash", "llm": "solid", "llm+crm": "solid"}
 _WIDTH = {"llm": 3.5, "llm+crm": 3.5}
 _LOOK = {
+    "popularity": ("#5E6B7A", "line-ew-open"),
     "history-lr": ("#7F7F7F", "circle"),
     "stats-lr": ("#A8404F", "square"),
     "lightgbm": ("#0072B2", "triangle-up"),
@@ -59,17 +60,23 @@ _LOOK = {
     "ptab": ("#6D4BA3", "hourglass"),
     "p5": ("#B04FC4", "star-square"),
 }
-_SPARE_SYMBOLS = ("circle-open", "square-open", "diamond-open", "cross-open", "x-open", "pentagon-open", "hexagon-open", "star-open")
+_SPARE = [
+    (colour, symbol)
+    for symbol in ("circle-open", "square-open", "diamond-open", "cross-open", "pentagon-open", "hexagon-open", "star-open", "hash-open")
+    for colour in ("#9A6A3A", "#5B7F2B", "#4F8790", "#B0588A", "#6F74C9")
+]
+"""for systems that are registered without a look of their own here, and for unknown ones"""
 
 
 def style(system: str) -> Style:
-    """The look of a system; one that this module does not know gets a neutral colour and a marker fixed by its name."""
+    """The look of a system: its own above, else a spare one fixed by its place among the registered, else by its name."""
     family = SYSTEMS[system].family if system in SYSTEMS else ""
     if system in _LOOK:
         colour, symbol = _LOOK[system]
     else:
-        number = hashlib.sha256(system.encode()).digest()[0]
-        colour, symbol = INK, _SPARE_SYMBOLS[number % len(_SPARE_SYMBOLS)]
+        others = [name for name in SYSTEMS if name not in _LOOK]
+        place = others.index(system) if system in others else hashlib.sha256(system.encode()).digest()[0]
+        colour, symbol = _SPARE[place % len(_SPARE)]
     return Style(colour, symbol, _DASH.get(family, "solid"), _WIDTH.get(family, 2.0))
 
 

@@ -18,7 +18,8 @@ def points(**changes) -> pd.DataFrame:
     rows = [
         {
             "dataset": "movielens-small", "system": system, "variant": "", "shots": shots, "train_rows": n, "labels_seen": n,
-            "test_rows": 1000, "revision": 1, "data_version": "v", "current": True, "seeds": 3, "auc": base + place / 50, "auc_low": base + place / 50 - 0.01,
+            "test_rows": 1000, "revision": 1, "data_version": "v", "current": True, "seeds": 3,
+            "auc": base + place / 50, "auc_low": base + place / 50 - 0.01,
             "auc_high": base + place / 50 + 0.01, "log_loss": 0.6, "log_loss_low": 0.59, "log_loss_high": 0.61, "accuracy": 0.6, "ece": 0.1,
             "fit_seconds": 1.0 + place, "predict_seconds": 0.1, "parameters": 10.0,
         } | changes
@@ -56,8 +57,9 @@ def test_colours_are_readable_on_both_themes(system, ground):
 
 def test_no_two_systems_look_alike():
     looks = {name: figures.style(name) for name in SYSTEMS}
-    assert len({look.colour for look in looks.values()}) == len(SYSTEMS)
-    assert len({look.symbol for look in looks.values()}) == len(SYSTEMS)
+    assert len({(look.colour, look.symbol) for look in looks.values()}) == len(SYSTEMS)
+    of_the_paper = [look for name, look in looks.items() if SYSTEMS[name].paper_row]
+    assert len({look.colour for look in of_the_paper}) == len({look.symbol for look in of_the_paper}) == len(of_the_paper)
 
 
 SEEN_AS = {  # Machado, Oliveira and Fernandes (2009), severity 1
@@ -83,6 +85,11 @@ def test_colours_of_the_main_systems_stay_apart(eyes):
         seen[system] = to_lab @ np.cbrt(to_lms @ np.clip(SEEN_AS[eyes] @ linear, 0, 1)) * 100
     closest = min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen.values(), 2))
     assert closest > 5
+
+
+def test_every_spare_look_is_readable_too():
+    for colour, _ in figures._SPARE:
+        assert 0.117 <= luminance(colour) <= 0.3
 
 
 def test_an_unknown_system_keeps_its_look():

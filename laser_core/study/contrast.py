@@ -6,17 +6,17 @@ a function `read(key)` that returns what `ResultStore.predictions` returns, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.special import ndtr
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
-from laser_core.metrics import Curve, auc, bootstrap_auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
+from laser_core.metrics import Curve, auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
 from laser_core.study.summary import NORMAL, half_width
@@ -178,10 +178,11 @@ def _parts(values: np.ndarray, all_values: np.ndarray, parts: int) -> list[tuple
     return found
 
 
-def curve(read: Read, cells: pd.DataFrame, draws: int = 1000) -> Curve:
-    """AUC against N of one system, with bootstrap draws over seeds and test users.
+def curve(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> Curve:
+    """AUC against N of one system, with draws over seeds and test users.
 
     Args:
+        draws: Gives the stored bootstrap draws of a result's AUC by its key (`auc_draws`).
         cells: Finished cells of one data set, system, variant and number of test rows.
 
     Raises:
@@ -189,15 +190,17 @@ def curve(read: Read, cells: pd.DataFrame, draws: int = 1000) -> Curve:
     """
     shots, means, drawn = [], [], []
     for n, group in cells.sort_values("train_rows").groupby("train_rows"):
-        by_user = []
-        for key in group["key"]:
-            stored = read(key)
-            columns = (stored[name].to_numpy() for name in ("label", "probability", "user"))
-            by_user.append(bootstrap_auc(*columns, draws=draws))
+        by_user = np.array([draws(key) for key in group["key"]])
         shots.append(n)
         means.append(group["auc"].mean())
-        drawn.append(seed_and_user_draws(group["auc"].to_numpy(), np.array(by_user), np.random.default_rng(int(n))))
+        drawn.append(seed_and_user_draws(group["auc"].to_numpy(), by_user, np.random.default_rng(int(n))))
     return Curve(np.array(shots), np.array(means), np.array(drawn))
+
+
+def auc_draws(record: Mapping[str, Any]) -> np.ndarray:
+    """(draws,) the bootstrap of a stored result's AUC over test users; a draw without both classes counts as the AUC itself."""
+    draws = np.array(record["draws"]["auc"], dtype=np.float64)  # None becomes NaN
+    return np.where(np.isnan(draws), record["metrics"]["auc"], draws)
 
 
 def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:

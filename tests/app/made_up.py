@@ -30,11 +30,13 @@ def add_cell(store, dataset, system: str, shots, seed: int, skill: float, test_r
     values = {} if failed else metrics.evaluate(labels, probabilities)
     for name in () if failed else ("auc", "log_loss"):
         values |= {f"{name}_low": values[name] - 0.01, f"{name}_high": values[name] + 0.01}
+    drawn = [] if failed else metrics.bootstrap_auc(labels, probabilities, dataset.sample_user(rows), draws=40).tolist()
     record = {
         "status": "failed" if failed else "done", "error": failed, "cell": cell, "variant": changes.get("variant", ""), "metrics": values,
         "counts": {"train_rows": n, "labels_seen": n, "valid_rows": 256, "test_rows": len(rows), "parameters": 10},
         "cost": {"fit_seconds": 1.5, "predict_seconds": 0.5, "cpu_seconds": 2.0, "peak_memory_mb": 100.0},
         "curve": [{"epoch": 1, "train_loss": 0.7, "valid_log_loss": 0.69}, {"epoch": 2, "train_loss": 0.6, "valid_log_loss": 0.66}],
+        "draws": {"auc": drawn},
         "test_set": store.write_test_set(cell, make_test_set(dataset, rows), private=False),
         "provenance": {
             "versions": {"numpy": "2.0"}, "hardware": {"cpu": "a test"}, "commit": "0" * 7, "threads": 1, "profile": "smoke",

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core.errors import UserError
+from laser_core.metrics import bootstrap_auc
 from laser_core.study import contrast
 
 USERS, EACH = 60, 12
@@ -127,8 +128,13 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
 def test_labels_needed_by_a_shifted_curve():
     """Where one system is as good as the other with four times the labels, the multiplier is four."""
     read, cells = made_results({"din": 0.2, "deepfm": 0.7}, seeds=(0, 1, 2), shots=(64, 256, 1024, 4096))
-    fast = contrast.curve(read, cells[cells["system"] == "deepfm"], draws=200)
-    slow = contrast.curve(read, cells[cells["system"] == "din"], draws=200)
+
+    def draws(key: str) -> np.ndarray:
+        stored = read(key)
+        return bootstrap_auc(stored["label"].to_numpy(), stored["probability"].to_numpy(), stored["user"].to_numpy(), draws=200)
+
+    fast = contrast.curve(draws, cells[cells["system"] == "deepfm"])
+    slow = contrast.curve(draws, cells[cells["system"] == "din"])
     table = contrast.label_needs(fast, slow)
     at_64 = table[(table["question"] == "multiplier") & (table["shots"] == 64)].iloc[0]
     assert at_64["low"] < 4 < at_64["high"]

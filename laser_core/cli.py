@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +12,11 @@ import typer
 
 from laser_core import __version__
 from laser_core.console import PoliteGroup, note, print_json, print_table, progress_bar
-from laser_core.errors import DataError, FaultError, LaserError, UserError, unknown
-from laser_core.settings import PROJECT, get_settings
+from laser_core.errors import DataError, LaserError, UserError, unknown
+from laser_core.settings import get_settings
+from laser_core.text import card_lines, number, print_summary
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from laser_core.study.spec import Study
     from laser_core.study.store import ResultStore
 
@@ -72,7 +69,7 @@ def _studies() -> list[str]:
 Json = Annotated[bool, typer.Option("--json", help="JSON for scripts, on stdout.")]
 Dataset = Annotated[str, typer.Argument(help="Name of a data set, or the mapping file of your own.", autocompletion=_datasets)]
 Source = Annotated[Path | None, typer.Option("--from", help="Folder or zip that holds the raw files.")]
-Port = Annotated[int, typer.Option(help="Port of the dashboard.", min=1, max=65535)]
+Port = Annotated[int | None, typer.Option(help="Port of the dashboard; without it the first free one from 8501.", min=1, max=65535)]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")]
 
 
@@ -178,23 +175,8 @@ def data_card(name: Dataset, source: Source = None, as_json: Json = False) -> No
     if as_json:
         print_json(card)
         return
-    for line in _card_lines(card):
+    for line in card_lines(card):
         print(line)
-
-
-def _card_lines(card: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """A card as text: one line a value, what belongs together indented."""
-    for key, value in card.items():
-        if isinstance(value, dict) and any(isinstance(entry, dict) for entry in value.values()):
-            yield f"{indent}{key}:"
-            yield from _card_lines(value, indent + "  ")
-        elif isinstance(value, dict):
-            yield f"{indent}{key}: " + (", ".join(f"{name} {_number(entry)}" for name, entry in value.items()) or "-")
-        elif isinstance(value, list):
-            yield f"{indent}{key}:"
-            yield from (f"{indent}  - {entry}" for entry in value)
-        else:
-            yield f"{indent}{key}: {_number(value)}"
 
 
 # ---- systems -----------------------------------------------------------------------------------------------------------------
@@ -307,7 +289,7 @@ def score(
     if as_json:
         print_json(metrics)
     else:
-        print(", ".join(f"{name} {_number(value)}" for name, value in metrics.items()) + f": {out}")
+        print(", ".join(f"{name} {number(value)}" for name, value in metrics.items()) + f": {out}")
 
 
 # ---- studies -----------------------------------------------------------------------------------------------------------------
@@ -410,7 +392,7 @@ def study_table(
     if as_json:
         print_json(table)
         return
-    _print_summary(table, metric)
+    print_summary(table, metric)
 
 
 def _run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False) -> bool:
@@ -421,7 +403,7 @@ def _run_study(study: Study, store: ResultStore, jobs: int | None = None, retry:
         outcome = runner.run(study, store, jobs=jobs, progress=progress, retry=retry)
     for problem in outcome.problems:
         note(f"not run: {problem}")
-    words = f"{outcome.computed} cells computed, {outcome.present} were there"
+    words = f"{outcome.computed} computed, {outcome.present} already there"
     words += f", {outcome.failed} failed" * bool(outcome.failed) + f", {outcome.left} left out" * bool(outcome.left)
     note(f"study {study.name}: {words} ({runner.duration(outcome.seconds)}); results in {store.folder}")
     return not outcome.failed and not outcome.left
@@ -439,45 +421,6 @@ def _without_language_models(study: Study) -> Study:
     return dataclasses.replace(study, grids=tuple(parts))
 
 
-def _print_summary(table: pd.DataFrame, metric: str) -> None:
-    """Each data set as a table: systems down, N across, mean and 95 % interval in a cell."""
-    from laser_core.systems import SYSTEMS
-
-    if table.empty:
-        note("not run: there is no result yet. `laser study run demo` computes some.")
-        return
-    order = {system: place for place, system in enumerate(SYSTEMS)}
-    for dataset, rows in table[table["current"]].groupby("dataset", sort=False):
-        columns = rows.sort_values("train_rows")["shots"].astype(str).drop_duplicates().tolist()
-        lines = []
-        for (system, variant, test_rows), group in rows.groupby(["system", "variant", "test_rows"], sort=False):
-            cells = {str(row.shots): row for row in group.itertuples()}
-            values = [_interval(cells[shots], metric) if shots in cells else "not run" for shots in columns]
-            seeds = sorted(group["seeds"].unique())
-            span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
-            label = SYSTEMS[system].label if system in SYSTEMS else system
-            lines.append((order.get(system, len(order)), (f"{label} ({variant})" if variant else label, *values, span, f"{test_rows:,}")))
-        heads = [f"N = {shots}" for shots in columns]
-        title = f"{dataset}: {'AUC' if metric == 'auc' else 'log loss'}"
-        lines.sort(key=lambda line: line[0])
-        print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
-    note("Mean and 95 % interval over seeds and test users. N counts training labels; histories may show earlier ratings.")
-    stale = int((~table["current"].astype(bool)).sum())
-    if stale:
-        note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")
-
-
-def _interval(row: Any, metric: str) -> str:
-    """Mean, and its interval on a second line."""
-    low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
-    return "\n".join((_short(getattr(row, metric), 4), f"{_short(low, 3)}-{_short(high, 3)}"))
-
-
-def _short(value: float, digits: int) -> str:
-    """.7432, as papers print it."""
-    return f"{value:.{digits}f}".removeprefix("0")
-
-
 def _pairs(options: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items())
 
@@ -489,7 +432,7 @@ def _pairs(options: dict[str, Any]) -> str:
 def demo(
     no_app: Annotated[bool, typer.Option("--no-app", help="Only the study and its table.")] = False,
     no_browser: NoBrowser = False,
-    port: Port = 8501,
+    port: Port = None,
     jobs: Annotated[int | None, typer.Option(help="Cores to use; without it all.", min=1)] = None,
 ) -> None:
     """The demo study on the bundled data, from weights to dashboard. A second run computes nothing twice."""
@@ -497,7 +440,7 @@ def demo(
     from laser_core.study import runner, spec
 
     study, store = spec.load_study("demo"), _store(None)
-    note(f"{study.title} {study.question}".strip())
+    note(f"{study.title}: {study.question}")
     steps = [
         f"weights of {DEMO_BACKBONE}",
         f"{len(study.cells())} cells, computed where missing",
@@ -513,15 +456,17 @@ def demo(
     _run_study(study, store, jobs)
     from laser_core.study.summary import summarise
 
-    _print_summary(summarise(runner.results(study, store)), "auc")
+    print_summary(summarise(runner.results(study, store)), "auc")
     if not no_app:
         dashboard(port, no_browser)
 
 
 @app.command("app", epilog="Example: `laser app --port 8600 --no-browser`")
-def dashboard(port: Port = 8501, no_browser: NoBrowser = False) -> None:
+def dashboard(port: Port = None, no_browser: NoBrowser = False) -> None:
     """Open the dashboard on the recorded results and your own."""
-    raise typer.Exit(_open_dashboard(port, not no_browser))
+    from laser_core.launch import open_dashboard
+
+    raise typer.Exit(open_dashboard(port, not no_browser, note))
 
 
 # ---- details -----------------------------------------------------------------------------------------------------------------
@@ -595,30 +540,3 @@ def _split_rows(data, split: str, count: int | str):
         return data.test_rows(count)
     rows = getattr(data, split)
     return rows if count == "all" else rows[:count]
-
-
-def _number(value: Any) -> str:
-    """A value for the eye: thousands apart, four places after the point."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-
-
-def _open_dashboard(port: int, browser: bool) -> int:
-    """Run streamlit on app/main.py until it is ended; its exit code."""
-    script = PROJECT / "app" / "main.py"
-    if not script.exists():
-        raise FaultError("the dashboard is not part of the installed package: run this in a clone of the project")
-    import importlib.util
-
-    if importlib.util.find_spec("streamlit") is None:
-        raise FaultError('the dashboard needs streamlit: pip install -e ".[app]" -c constraints.txt')
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.address", "localhost"]
-    command += ["--server.headless", "false" if browser else "true", "--browser.gatherUsageStats", "false"]
-    note(f"the dashboard: http://localhost:{port} (Ctrl-C ends it)")
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:  # the usual way to end it
-        return 0

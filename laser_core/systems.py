@@ -45,10 +45,17 @@ _SYSTEMS = [
     System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", paper_row="SASRec", needs=("torch",)),
     System("din", "DIN", "crm", "laser_core.crm.din:DIN", paper_row="DIN", needs=("torch",)),
     System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", paper_row="SIM", needs=("torch",)),
-    System("laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only", needs=("torch", "transformers", "peft")),
+    System(
+        "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
+        needs=("torch", "transformers", "peft"),
+    ),
     System(
         "laser-llm-many", "Laser, LLM only (many targets)", "llm", "laser_core.lm.laser_llm:LaserLLM",
         needs=("torch", "transformers", "peft"), preset={"prompt": "many"},
+    ),
+    System(
+        "laser-crm", "Laser, LLM+CRM", "llm+crm", "laser_core.knowledge.laser_crm:LaserCRM",
+        paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
     ),
 ]  # fmt: skip
 SYSTEMS: dict[str, System] = {system.name: system for system in _SYSTEMS}

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +19,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from laser_core import cli, datasets
+from laser_core import cli, datasets, launch
 from laser_core.errors import FaultError
 from laser_core.systems import SYSTEMS
 
@@ -218,7 +220,7 @@ def ran(tmp_path_factory, small) -> Path:
     folder = tmp_path_factory.mktemp("ran") / "runs"
     result = laser("study", "run", "smoke", "--store", folder, "--jobs", 1)
     assert result.exit_code == 0, result.output
-    assert "8 cells computed, 0 were there" in result.stderr
+    assert "8 computed, 0 already there" in result.stderr
     return folder
 
 
@@ -241,7 +243,7 @@ def test_study_plan_runs_nothing(store, small):
 def test_study_runs_once(ran):
     again = laser("study", "run", "smoke", "--store", ran)
     assert again.exit_code == 0
-    assert "0 cells computed, 8 were there" in again.stderr
+    assert "0 computed, 8 already there" in again.stderr
 
 
 def test_study_status(ran):
@@ -285,7 +287,7 @@ def test_a_corrupt_result_is_set_aside_said_and_computed_again(ran, tmp_path):
     )
     assert run.returncode == 0
     assert f"{record.name} is damaged: set aside" in run.stderr
-    assert "1 cells computed, 7 were there" in run.stderr
+    assert "1 computed, 7 already there" in run.stderr
     assert record.with_name(record.name + ".corrupt").exists()
     assert json.loads(record.read_text())["metrics"] == json.loads(whole)["metrics"]
 
@@ -301,22 +303,45 @@ def test_demo_without_weights_says_so_in_one_line_and_does_the_rest(store, small
     (line,) = [line for line in result.stderr.splitlines() if "without the language model" in line]
     assert "weights" in line
     assert "History-LR" in result.stdout
-    assert "0 cells computed" in laser("demo", "--no-app").stderr
+    assert "0 computed" in laser("demo", "--no-app").stderr
 
 
-def test_app_opens_the_dashboard_on_localhost(monkeypatch):
-    started = []
-    monkeypatch.setattr(cli.subprocess, "run", lambda command, **_: started.append(command) or subprocess.CompletedProcess(command, 0))
-    assert laser("app", "--port", 8599, "--no-browser").exit_code == 0
-    (command,) = started
-    assert Path(command[command.index("run") + 1]).samefile(PROJECT / "app" / "main.py")
-    assert command[command.index("--server.port") + 1] == "8599"
-    assert command[command.index("--server.address") + 1] == "localhost"
-    assert command[command.index("--server.headless") + 1] == "true"
+def test_app_opens_the_dashboard_on_localhost_and_ctrl_c_ends_it(tmp_path):
+    """In an empty home: streamlit asks newcomers for an email address unless told not to."""
+    port = free_port()
+    environment = {**os.environ, "HOME": str(tmp_path), "LASER_STORE": str(tmp_path / "runs")}
+    command = [sys.executable, "-m", "laser_core", "app", "--port", str(port), "--no-browser"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    for line in run.stderr:
+        if line.startswith("the dashboard is open"):
+            break
+    assert f"http://localhost:{port}" in line
+    with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=30) as answer:
+        assert answer.read() == b"ok"
+    assert "is taken" in refused("app", "--port", port)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://localhost:{port}", timeout=5)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def test_without_a_port_the_first_free_one_is_taken(monkeypatch):
+    monkeypatch.setattr(launch, "_is_taken", lambda port: port < 8504)
+    assert launch._free_port(None) == 8504
+    monkeypatch.setattr(launch, "_is_taken", lambda port: True)
+    with pytest.raises(FaultError, match="8501 to 8520"):
+        launch._free_port(None)
 
 
 def test_app_outside_a_clone(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "PROJECT", tmp_path)
+    monkeypatch.setattr(launch, "PROJECT", tmp_path)
     assert "clone" in refused("app", code=1)
 
 
@@ -438,7 +463,7 @@ def test_debug_shows_the_traceback():
 def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(tmp_path, small):
     study = tmp_path / "long.toml"
     study.write_text(
-        '[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr"]\nshots = [64, 128, 256, 512]\nseeds = [0, 1, 2, 3, 4, 5]\n'
+        '[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr"]\nshots = [64, 256]\nseeds = [0, 1, 2, 3, 4, 5]\n'
     )
     store = tmp_path / "runs"
     command = [sys.executable, "-m", "laser_core", "study", "run", str(study), "--store", str(store), "--jobs", "1"]
@@ -452,7 +477,7 @@ def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(tmp_path, small):
     assert stderr.splitlines()[-1].startswith("stopped. What was finished is kept: the same command goes on")
     assert "Traceback" not in stderr
     kept = len(list(store.glob("*/*/*.json")))
-    assert 1 <= kept < 24
+    assert 1 <= kept < 12
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0
-    assert f"{24 - kept} cells computed, {kept} were there" in again.stderr
+    assert f"{12 - kept} computed, {kept} already there" in again.stderr

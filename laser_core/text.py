@@ -1,0 +1,74 @@
+"""Results and data cards as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from laser_core.console import note, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def print_summary(table: pd.DataFrame, metric: str) -> None:
+    """Each data set as a table: systems down, N across, mean and 95 % interval in a cell."""
+    from laser_core.systems import SYSTEMS
+
+    if table.empty:
+        note("not run: there is no result yet. `laser study run demo` computes some.")
+        return
+    order = {system: place for place, system in enumerate(SYSTEMS)}
+    for dataset, rows in table[table["current"]].groupby("dataset", sort=False):
+        columns = rows.sort_values("train_rows")["shots"].astype(str).drop_duplicates().tolist()
+        lines = []
+        for (system, variant, test_rows), group in rows.groupby(["system", "variant", "test_rows"], sort=False):
+            cells = {str(row.shots): row for row in group.itertuples()}
+            values = [_interval(cells[shots], metric) if shots in cells else "not run" for shots in columns]
+            seeds = sorted(group["seeds"].unique())
+            span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+            label = SYSTEMS[system].label if system in SYSTEMS else system
+            lines.append((order.get(system, len(order)), (f"{label} ({variant})" if variant else label, *values, span, f"{test_rows:,}")))
+        heads = [f"N = {shots}" for shots in columns]
+        title = f"{dataset}: {'AUC' if metric == 'auc' else 'log loss'}"
+        lines.sort(key=lambda line: line[0])
+        print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
+    note("Mean and 95 % interval over seeds and test users. N counts training labels; histories may show earlier ratings.")
+    stale = int((~table["current"].astype(bool)).sum())
+    if stale:
+        note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")
+
+
+def _interval(row: Any, metric: str) -> str:
+    """Mean, and its interval on a second line."""
+    low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
+    return "\n".join((_short(getattr(row, metric), 4), f"{_short(low, 3)}-{_short(high, 3)}"))
+
+
+def _short(value: float, digits: int) -> str:
+    """.7432, as papers print it."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def card_lines(card: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """A card as text: one line a value, what belongs together indented."""
+    for key, value in card.items():
+        if isinstance(value, dict) and any(isinstance(entry, dict) for entry in value.values()):
+            yield f"{indent}{key}:"
+            yield from card_lines(value, indent + "  ")
+        elif isinstance(value, dict):
+            yield f"{indent}{key}: " + (", ".join(f"{name} {number(entry)}" for name, entry in value.items()) or "-")
+        elif isinstance(value, list):
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  - {entry}" for entry in value)
+        else:
+            yield f"{indent}{key}: {number(value)}"
+
+
+def number(value: Any) -> str:
+    """A value for the eye: thousands apart, four places after the point, yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"

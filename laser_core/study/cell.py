@@ -150,13 +150,18 @@ class Meter:
 
 
 def provenance(cell: Cell, started: datetime) -> dict[str, Any]:
-    """With what and when a cell was computed; nothing that names the machine or its user."""
+    """With what and when a cell was computed."""
+    return made_with(started, cell.threads, systems.get(cell.system).needs)
+
+
+def made_with(started: datetime, threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
+    """With what and when something was computed; nothing that names the machine or its user."""
     return {
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "threads": cell.threads,
+        "threads": threads,
         "git_commit": _git_commit(),
-        "versions": _package_versions(systems.get(cell.system).needs),
+        "versions": _package_versions(packages),
         "hardware": _hardware(),
     }
 

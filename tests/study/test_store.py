@@ -26,11 +26,11 @@ def cell(small, seed=0, **changes):
     }  # fmt: skip
 
 
-def put(store, small, seed=0, private=False, **changes):
-    """Write one result; returns its key, probabilities and test set."""
+def put(store, small, seed=0, private=False, noise=0, **changes):
+    """Write one result; returns its key, probabilities and test set. Another `noise` gives the same cell other predictions."""
     about = cell(small, seed, **changes)
     test_set = make_test_set(small, small.test_rows(300))
-    probabilities = rounded(np.random.default_rng(seed).random(300))
+    probabilities = rounded(np.random.default_rng([seed, noise]).random(300))
     name = store.write_test_set(about, test_set, private)
     values = metrics.evaluate(test_set["label"].to_numpy(), probabilities)
     record = {

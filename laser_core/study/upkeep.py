@@ -1,0 +1,123 @@
+"""Looking after stores: compare two, copy results to hand on, clear away what is of no use any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from laser_core.errors import FaultError
+from laser_core.study.store import ResultStore, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME_CELL = ["dataset", "system", "variant", "shots", "seed", "test_rows"]
+"""what makes a cell of one store the counterpart of a cell of another, whatever the versions"""
+
+
+def diff(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Two tables of cells (`ResultStore.cells`) side by side: what is in one only, what came out the same, what came out different.
+
+    Of several results of one cell (other revisions of a system or its data) the latest counts.
+
+    Returns:
+        Columns of `SAME_CELL`; `state` ("only first", "only second", "same", "different", "failed"); `auc_first`, `auc_second` and
+        `auc_change`; the same of log_loss; `key_first`, `key_second`. The largest change of AUC comes first.
+    """
+    columns = [*SAME_CELL, "status", "auc", "log_loss", "key"]
+    sides = [table.drop_duplicates(SAME_CELL, keep="last")[columns].astype({"shots": str}) for table in (first, second)]
+    both = sides[0].merge(sides[1], on=SAME_CELL, how="outer", suffixes=("_first", "_second"), indicator=True)
+    for metric in ("auc", "log_loss"):
+        both[f"{metric}_change"] = both[f"{metric}_second"] - both[f"{metric}_first"]
+    same = (both["auc_change"] == 0) & (both["log_loss_change"] == 0)
+    failed = (both[["status_first", "status_second"]] == "failed").any(axis=1)
+    both["state"] = np.select(
+        [both["_merge"] == "left_only", both["_merge"] == "right_only", failed, same],
+        ["only first", "only second", "failed", "same"],
+        "different",
+    )
+    names = [f"{metric}_{side}" for metric in ("auc", "log_loss") for side in ("first", "second", "change")]
+    order = both["auc_change"].abs().sort_values(ascending=False, na_position="last", kind="stable").index
+    return both.loc[order, [*SAME_CELL, "state", *names, "key_first", "key_second"]].reset_index(drop=True)
+
+
+def export(store: ResultStore, cells: pd.DataFrame, folder: Path, predictions: bool = True) -> int:
+    """Copy results into another store, such as `results/`, and say how many.
+
+    Test sets of data that may not be redistributed are never in a store, so what is copied can be handed on.
+
+    Args:
+        cells: Which: rows of `store.cells()`; failed ones are left out.
+        predictions: False: only the records, which carry every metric and its bootstrap, not each sample's probability.
+
+    Raises:
+        FaultError: The folder cannot be written to, or a file is gone.
+    """
+    copied = 0
+    for row in cells[cells["status"] == "done"].itertuples():
+        source, place = Path(row.folder) / row.dataset, folder / row.dataset
+        names = [f"{row.system}/{row.key}.parquet", f"test-{row.test_set}.parquet"] if predictions else []
+        for name in [*names, f"{row.system}/{row.key}.json"]:  # the record last, as when it was first written
+            if name.startswith("test-") and not (source / name).exists():
+                continue
+            try:
+                content = (source / name).read_bytes()
+            except OSError as error:
+                raise FaultError(f"cannot read {source / name} ({error.strerror}): run its study again") from None
+            write_atomically(place / name, content)
+        copied += 1
+    return copied
+
+
+@dataclass(frozen=True)
+class Waste:
+    """A file of a store that nothing needs."""
+
+    path: Path
+    why: str
+    bytes: int
+
+
+def waste(store: ResultStore, older: bool = False) -> list[Waste]:
+    """Files in a store's own folder that no result needs: half written, damaged and set aside, left without a record.
+
+    Args:
+        older: Also results of other revisions of a system, or of other versions of its data, than today's.
+    """
+    found = [Waste(path, why, path.stat().st_size) for path, why in _useless(store.folder)]
+    if older:
+        table = store.cells()
+        own = table[(table["folder"] == str(store.folder)) & ~table["current"].astype(bool)]
+        for row in own.itertuples():
+            record = store.folder / row.dataset / row.system / f"{row.key}.json"
+            files = [path for path in (record, record.with_suffix(".parquet")) if path.exists()]
+            found += [Waste(path, f"of revision {row.revision}, data {row.data_version}", path.stat().st_size) for path in files]
+    return found
+
+
+def remove(found: list[Waste]) -> int:
+    """Delete files and say how many bytes that freed.
+
+    Raises:
+        FaultError: One cannot be deleted.
+    """
+    for entry in found:
+        try:
+            entry.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise FaultError(f"cannot delete {entry.path} ({error.strerror})") from None
+    return sum(entry.bytes for entry in found)
+
+
+def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.rglob(".*.partial")):
+        yield path, "half written when its process ended"
+    for path in sorted(folder.rglob("*.corrupt")):
+        yield path, "damaged and set aside"
+    for path in sorted(folder.glob("*/*/*.parquet")):
+        if not path.with_suffix(".json").exists():
+            yield path, "predictions without a record"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from laser_core.errors import FaultError
+from laser_core.study import upkeep
+from laser_core.study.store import ResultStore
+from tests.study.test_store import files, put
+
+
+def test_diff_tells_what_changed(small, tmp_path):
+    first, second = ResultStore(tmp_path / "a"), ResultStore(tmp_path / "b")
+    for seed in (0, 1):
+        put(first, small, seed)
+    put(second, small, 1)
+    put(second, small, 2)
+    put(second, small, 0, revision=2, noise=9)
+    table = upkeep.diff(first.cells(), second.cells()).set_index("seed")
+    assert table["state"].to_dict() == {0: "different", 1: "same", 2: "only second"}
+    changed = table.loc[0]
+    assert changed["auc_change"] == changed["auc_second"] - changed["auc_first"] != 0
+    assert (table["auc_change"].abs().iloc[0] >= table["auc_change"].abs().dropna()).all()
+    assert set(upkeep.diff(second.cells(), first.cells())["state"]) == {"different", "same", "only first"}
+
+
+def test_diff_of_nothing(tmp_path):
+    nothing = ResultStore(tmp_path).cells()
+    assert upkeep.diff(nothing, nothing).empty
+
+
+@pytest.mark.parametrize("predictions", [True, False])
+def test_exported_results_are_a_store_of_their_own(small, tmp_path, predictions):
+    store = ResultStore(tmp_path / "own")
+    key, _, _ = put(store, small, 0)
+    other, _, _ = put(store, small, 1)
+    chosen = store.cells().query("seed == 0")
+    assert upkeep.export(store, chosen, tmp_path / "results", predictions) == 1
+    exported = ResultStore(tmp_path / "runs", tmp_path / "results")
+    assert exported.read(key) == store.read(key)
+    assert exported.cells()["key"].tolist() == [key]
+    assert not files(tmp_path / "results", f"{other}*")
+    if predictions:
+        assert exported.predictions(key).equals(store.predictions(key))
+    else:
+        assert not files(tmp_path / "results", "*.parquet")
+
+
+def test_private_test_sets_are_not_exported(small, tmp_path):
+    store = ResultStore(tmp_path / "own")
+    key, _, _ = put(store, small, private=True)
+    upkeep.export(store, store.cells(), tmp_path / "results")
+    assert [path.name for path in files(tmp_path / "results", "*.parquet")] == [f"{key}.parquet"]
+
+
+def test_an_export_without_its_files_says_so(small, tmp_path):
+    store = ResultStore(tmp_path / "own")
+    put(store, small)
+    (path,) = files(tmp_path / "own" / "movielens-small" / "history-lr", "*.parquet")
+    path.unlink()
+    with pytest.raises(FaultError, match="run its study again"):
+        upkeep.export(store, store.cells(), tmp_path / "results")
+
+
+def test_waste_is_found_and_removed_and_nothing_else(small, tmp_path):
+    store = ResultStore(tmp_path)
+    key, _, _ = put(store, small, 0)
+    old, _, _ = put(store, small, 1, revision=99)
+    place = tmp_path / "movielens-small" / "history-lr"
+    for name in (f".{key}.json.12ab.partial", "abc.json.corrupt", "orphan.parquet"):
+        (place / name).write_bytes(b"12345")
+    assert {entry.path.name for entry in upkeep.waste(store)} == {f".{key}.json.12ab.partial", "abc.json.corrupt", "orphan.parquet"}
+    assert {entry.path.stem for entry in upkeep.waste(store, older=True)} >= {old}
+    assert upkeep.remove(upkeep.waste(store)) == 15
+    assert upkeep.waste(store) == []
+    upkeep.remove(upkeep.waste(store, older=True))
+    assert store.cells()["key"].tolist() == [key]
+    assert len(store.predictions(key)) == 300

@@ -65,7 +65,7 @@ class CaserModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(batch,) logits."""
-        history = self.embeddings.history(batch)  # (batch, history, embedding)
+        history = self.embeddings.history(batch) * batch.real[..., None]  # (batch, history, embedding)
         weights = self.vertical[recency(batch)]  # (batch, history, vertical)
         parts = [
             self.embeddings.fields(batch).flatten(1),

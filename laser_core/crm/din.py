@@ -28,25 +28,24 @@ class DINOptions(CRMOptions):
 class ActivationUnit(nn.Module):
     """a(h, t) = MLP([h; t; h - t; h * t]) for every history event.
 
-    The first layer is linear in its parts: W1 h + W2 t + W3 (h - t) + W4 (h * t) = (W1 + W3) h + (W2 - W3) t + W4 (h * t). The target's
-    term is computed once a sample instead of once an event and the input is half as wide; the function is the same.
+    For one target the first layer is linear in h: W1 h + W2 t + W3 (h - t) + W4 (h * t) = (W1 + W3 + W4 diag(t)) h + (W2 - W3) t. So each
+    sample gets its own matrix and offset, and the events cost a quarter of the plain form; the function is the same.
     """
 
     def __init__(self, size: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.mlp = MLP(4 * size, widths, dropout=0.0)
 
-    def forward(self, history: Tensor, target: Tensor, sample: Tensor) -> Tensor:
-        """(events,) weights, from (events, embedding) tokens, (batch, embedding) targets and (events,) each event's sample."""
+    def forward(self, history: Tensor, target: Tensor) -> Tensor:
+        """(batch, history) weights, from (batch, history, embedding) tokens and (batch, embedding) targets."""
         first, *rest = self.mlp
-        of_history, of_target, of_difference, of_product = first.weight.chunk(4, dim=1)  # each (width, embedding)
-        once = nn.functional.linear(target, of_target - of_difference, first.bias)  # (batch, width)
-        parts = torch.cat([history, history * target.index_select(0, sample)], dim=1)  # (events, 2 * embedding)
-        weight = torch.cat([of_history + of_difference, of_product], dim=1).t()
-        hidden = torch.addmm(once.index_select(0, sample), parts, weight)  # (events, width)
+        of_history, of_target, of_difference, of_product = first.weight.t().chunk(4)  # each (embedding, width)
+        offset = torch.addmm(first.bias, target, of_target - of_difference)  # (batch, width)
+        matrix = (of_history + of_difference) + target[:, :, None] * of_product  # (batch, embedding, width)
+        hidden = torch.baddbmm(offset[:, None], history, matrix)  # (batch, history, width)
         for layer in rest:
             hidden = layer(hidden)
-        return hidden.squeeze(1)
+        return hidden.squeeze(2)
 
 
 class TargetAttention(nn.Module):
@@ -56,11 +55,10 @@ class TargetAttention(nn.Module):
         super().__init__()
         self.unit = ActivationUnit(size, widths)
 
-    def forward(self, tokens: Tensor, target: Tensor, real: Tensor) -> Tensor:
-        """(batch, embedding) interest, from (events, embedding) tokens of the real places of (batch, history)."""
-        sample = real.nonzero()[:, 0]  # (events,)
-        weighted = self.unit(tokens, target, sample)[:, None] * tokens  # (events, embedding)
-        return torch.zeros_like(target).index_add(0, sample, weighted)
+    def forward(self, history: Tensor, target: Tensor, real: Tensor) -> Tensor:
+        """(batch, embedding) interest, from (batch, history, embedding), (batch, embedding) and (batch, history)."""
+        weights = self.unit(history, target) * real  # (batch, history)
+        return (weights[:, None] @ history).squeeze(1)
 
 
 class DINModel(nn.Module):
@@ -75,7 +73,7 @@ class DINModel(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """(batch,) logits."""
         fields = self.embeddings.fields(batch)  # (batch, fields, embedding)
-        interest = self.attention(self.embeddings.tokens(batch), fields[:, 0], batch.real)  # (batch, embedding)
+        interest = self.attention(self.embeddings.history(batch), fields[:, 0], batch.real)  # (batch, embedding)
         return self.deep(torch.cat([fields.flatten(1), interest, batch.dense], dim=1)).squeeze(1)
 
 

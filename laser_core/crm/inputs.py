@@ -39,9 +39,9 @@ class Batch:
     fields: Tensor
     """(batch, fields) places in the embedding table; column 0 is the target item"""
     history: Tensor
-    """(batch, history) places of the history's items in the same table"""
+    """(batch, history) places of the history's items in the same table, 0 at padding"""
     rating: Tensor
-    """(batch, history) rating codes"""
+    """(batch, history) rating codes, 0 at padding"""
     real: Tensor
     """(batch, history) True where an event is real, False where it is padding"""
     length: Tensor
@@ -92,12 +92,14 @@ class Samples:
             place = self.events[place]
         return Batch(
             fields=torch.from_numpy(self.fields[index]),
-            history=torch.from_numpy(self.event_place[place]),
-            rating=torch.from_numpy(self.event_rating[place]),
+            history=torch.from_numpy(self.event_place[place] * real),
+            rating=torch.from_numpy(self.event_rating[place] * real),
             real=torch.from_numpy(real),
             length=torch.from_numpy(length),
             dense=torch.from_numpy(self.dense[index]),
-            vectors=torch.from_numpy(np.stack([table[place[index]] for table, place in self.vectors], 1)) if self.vectors else torch.zeros(0),
+            vectors=torch.from_numpy(np.stack([table[place[index]] for table, place in self.vectors], 1))
+            if self.vectors
+            else torch.zeros(0),
         )
 
 

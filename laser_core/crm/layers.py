@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from laser_core.crm.inputs import Batch, Sizes
 from laser_core.errors import UserError
 
 
 class Table(nn.Module):
-    """An embedding table whose row 0 (absent, never seen) starts at zero, the mean that other rows are drawn around.
-
-    `index_select` has half the backward cost of `nn.Embedding` on a CPU.
-    """
+    """An embedding table whose row 0 (absent, never seen) starts at zero, the mean that other rows are drawn around."""
 
     def __init__(self, rows: int, size: int, scale: float) -> None:
         super().__init__()
@@ -25,7 +23,12 @@ class Table(nn.Module):
 
     def forward(self, places: Tensor) -> Tensor:
         """(*places, embedding) the rows at `places`."""
-        return self.weight.index_select(0, places.reshape(-1)).view(*places.shape, self.weight.shape[1])
+        return look_up(self.weight, places)
+
+
+def look_up(table: Tensor, places: Tensor) -> Tensor:
+    """(*places, embedding) rows of a table. `index_select` has half the backward cost of `nn.Embedding` on a CPU."""
+    return table.index_select(0, places.flatten()).unflatten(0, places.shape)
 
 
 class Embeddings(nn.Module):
@@ -48,22 +51,38 @@ class Embeddings(nn.Module):
         values = self.values(batch.fields)
         return values if self.adapter is None else torch.cat([values, self.adapter(batch.vectors)], dim=1)
 
-    def tokens(self, batch: Batch) -> Tensor:
-        """(events, embedding) history tokens of all real events of the batch, sample after sample."""
-        ratings = self.of_rating(self.ratings.weight)  # of each rating code: far fewer than events
-        return self.of_item(self.values(batch.history[batch.real])) + ratings.index_select(0, batch.rating[batch.real])
-
     def history(self, batch: Batch) -> Tensor:
-        """(batch, history, embedding) history tokens, zero at padding."""
-        tokens = self.tokens(batch)
-        return tokens.new_zeros(*batch.real.shape, tokens.shape[1]).masked_scatter(batch.real[..., None], tokens)
+        """(batch, history, embedding) history tokens; at padding stands the token of no item and no rating, for the model to mask."""
+        ratings = self.of_rating(self.ratings.weight)  # of each rating code: far fewer than events
+        return self.of_item(self.values(batch.history)) + look_up(ratings, batch.rating)
 
     def mean_history(self, batch: Batch) -> Tensor:
         """(batch, 2, embedding) masked means of the history's item and rating embeddings, zero for an empty history."""
-        weight = batch.real.to(self.values.weight.dtype) / batch.length.clamp(min=1)[:, None]  # (batch, history)
-        items = torch.einsum("bh,bhe->be", weight, self.values(batch.history))
-        shares = weight.new_zeros(len(weight), len(self.ratings.weight)).scatter_add_(1, batch.rating.long(), weight)  # (batch, ratings)
-        return torch.stack([items, shares @ self.ratings.weight], dim=1)
+        share = batch.real.to(self.values.weight.dtype) / batch.length.clamp(min=1)[:, None]  # (batch, history)
+        items = WeightedRows.apply(self.values.weight, batch.history, share)
+        ratings = share.new_zeros(len(share), len(self.ratings.weight)).scatter_add_(1, batch.rating.long(), share)  # (batch, ratings)
+        return torch.stack([items, ratings @ self.ratings.weight], dim=1)
+
+
+class WeightedRows(torch.autograd.Function):
+    """sum_k w_k table[k] for each sample: (rows, embedding), (batch, history) and (batch, history) -> (batch, embedding).
+
+    What `embedding_bag` computes, with a third of its cost backward.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, table: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+        """The sums."""
+        ctx.save_for_backward(places, weights)
+        ctx.rows = len(table)
+        return nn.functional.embedding_bag(places, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Each row of the table gets the gradient of every sum it is in, times its weight there."""
+        places, weights = ctx.saved_tensors
+        parts = (weights[..., None] * gradient[:, None]).flatten(0, 1)  # (batch * history, embedding)
+        return parts.new_zeros(ctx.rows, parts.shape[1]).index_add_(0, places.flatten(), parts), None, None
 
 
 class MLP(nn.Sequential):

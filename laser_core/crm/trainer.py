@@ -45,11 +45,9 @@ class Training:
     """of dense layers"""
     embedding_decay: float = 1e-2
     """of embedding tables"""
-    clip: float = 10.0
-    """gradients longer than this are shortened to it"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "batch_size", "steps", "learning_rate", "learning_rate_decay", "decay_steps", "clip"):
+        for name in ("epochs", "patience", "batch_size", "steps", "learning_rate", "learning_rate_decay", "decay_steps"):
             if getattr(self, name) <= 0:
                 raise UserError(f"option '{name}' must be greater than 0, not {getattr(self, name)}")
         for name in ("weight_decay", "embedding_decay"):
@@ -136,6 +134,8 @@ def train(
         model.train()
         for step in range(steps):
             chosen = order[step * batch_size : (step + 1) * batch_size]
+            if len(chosen) > piece:
+                chosen = chosen[np.argsort(samples.length[chosen], kind="stable")]  # histories of a piece are alike long: little padding
             model.zero_grad(set_to_none=True)
             for first in range(0, len(chosen), piece):
                 index = chosen[first : first + piece]
@@ -144,7 +144,6 @@ def train(
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
                 (loss / len(chosen)).backward()
                 total += loss.item()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             rate = settings.learning_rate * settings.learning_rate_decay ** ((epoch * steps + step) // max(steps, settings.decay_steps))
             for optimizer in optimizers:
                 optimizer.step(rate)
@@ -172,12 +171,14 @@ def predict(model: nn.Module, samples: Samples, progress: Progress = no_progress
     """(rows,) float64 probabilities."""
     device = next(model.parameters()).device
     model.eval()
-    parts = [np.zeros(0)]
+    order = np.argsort(samples.length, kind="stable")  # histories scored together are alike long: little padding
+    probability = np.empty(len(samples))
     for first in range(0, len(samples), PIECE):
-        logits = model(samples.batch(slice(first, first + PIECE)).to(device))
-        parts.append(torch.sigmoid(logits.double()).cpu().numpy())
+        index = order[first : first + PIECE]
+        logits = model(samples.batch(index).to(device))
+        probability[index] = torch.sigmoid(logits.double()).cpu().numpy()
         progress("score", min(first + PIECE, len(samples)), len(samples))
-    return np.concatenate(parts)
+    return probability
 
 
 def log_loss(label: np.ndarray, probability: np.ndarray) -> float:

@@ -127,6 +127,7 @@ if baseline:
     else:
         base_n = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1])]["train_rows"]
         rows = []
+        needed = needed.assign(place=needed["system"].map(in_order(needed["system"]).index)).sort_values("place", kind="stable")
         for (system, variant), group in needed.groupby(["system", "variant"], sort=False):
             own_n = cells[(cells["system"] == system) & (cells["variant"] == variant)]["train_rows"]
             row = {"System": figures.system_label(system, variant)}

@@ -327,14 +327,19 @@ def sample_efficiency(
             "(95 %: %{customdata[2]})<br>%{customdata[3]} seeds, %{customdata[4]} test rows<extra></extra>",
         )
     for name, value in (references or {}).items():
-        figure.add_hline(y=value, line={"dash": "dash", "width": 1.2, "color": INK}, annotation={"text": plain(name), "font": {"size": 12}})
+        figure.add_hline(
+            y=value,
+            line={"dash": "dash", "width": 1.2, "color": INK},
+            annotation={"text": plain(name), "font": {"size": 12}},
+            annotation_position="top left",
+        )
     for system, place in (matches or {}).items():
         look = style(system)
-        figure.add_vline(
-            x=place,
-            line={"dash": "dot", "width": 1.5, "color": look.colour},
-            annotation={"text": f"{count(round(place))} labels", "font": {"size": 12, "color": look.colour}, "textangle": -90},
-        )
+        figure.add_vline(x=place, line={"dash": "dot", "width": 1.5, "color": look.colour})
+        figure.add_annotation(  # on a log axis an annotation's place is given as a power of ten
+            x=math.log10(place), y=0, yref="paper", text=f"{count(round(place))} labels", textangle=-90, showarrow=False,
+            xanchor="right", yanchor="bottom", font={"size": 12, "color": look.colour},
+        )  # fmt: skip
     figure.update_xaxes(type="log", title=X_AXES[x])
     if x == "train_rows" and len(summary):
         ticks = summary.dropna(subset=[x]).drop_duplicates(x).sort_values(x)

@@ -135,6 +135,15 @@ def test_sample_efficiency_draws_the_table():
     assert "histories may show earlier ratings" in axis_words(figure)
 
 
+def test_match_points_stand_where_they_belong():
+    figure = figures.sample_efficiency(points(), "auc", references={"DIN, N = all": 0.64}, matches={"din": 1000.0})
+    line = next(shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1000.0)
+    assert line.line.color == figures.style("din").colour
+    label = next(words for words in figure.layout.annotations if words.text == "1,000 labels")
+    assert label.x == pytest.approx(3), "a log axis wants the power of ten"
+    assert any(shape.y0 == shape.y1 == 0.64 for shape in figure.layout.shapes)
+
+
 def test_results_of_different_settings_are_never_joined():
     more = points(variant="history=60")
     fewer = points(test_rows=200)
@@ -178,3 +187,76 @@ def test_history_keeps_time_order():
     drawn = lines(figures.history(table))
     assert list(drawn["positive"].x) == [1, 3]
     assert list(drawn["negative"].y) == [2.0]
+
+
+def gap_table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"system": ["din", "laser-llm"], "variant": "", "test_rows": 400, "seeds": 3, "gap": [-0.01, 0.04], "low": [-0.03, 0.01],
+         "high": [0.01, 0.07], "p": [0.3, 0.01], "p_holm": [0.3, 0.02]}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("metric", "top"), [("auc", "Laser, LLM only"), ("log_loss", "DIN")])
+def test_gaps_put_the_better_on_top(metric, top):
+    figure = figures.gaps(gap_table(), metric, "DeepFM")
+    assert figure.data[-1].y[0] == top
+    assert figure.data[-1].error_x.array[0] == pytest.approx(0.02 if top == "DIN" else 0.03)
+
+
+def scored(seed: int = 0, rows: int = 3000) -> figures.Scored:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, rows)
+    return "din", "DIN", labels, np.clip(0.3 * labels + 0.7 * generator.random(rows), 0, 1).round(2)
+
+
+def test_roc_encloses_the_auc():
+    from sklearn.metrics import roc_auc_score
+
+    result = scored()
+    curve = lines(figures.roc([result]))["DIN"]
+    assert np.trapezoid(curve.y, curve.x) == pytest.approx(roc_auc_score(result[2], result[3]), abs=1e-6)
+    assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
+    assert len(lines(figures.roc([scored(rows=100_000)]))["DIN"].x) < 500
+
+
+def test_calibration_counts_every_sample():
+    curve = lines(figures.calibration([scored()]))["DIN"]
+    assert sum(int(words.replace(",", "")) for words in curve.customdata) == 3000
+
+
+def test_score_distribution_counts_every_sample():
+    result = scored()
+    drawn = lines(figures.score_distribution(result))
+    assert sum(drawn["positives"].y) == result[2].sum()
+    assert -sum(drawn["negatives"].y) == (1 - result[2]).sum()
+
+
+def test_pareto_joins_only_what_nothing_beats():
+    table = pd.DataFrame(
+        {"system": ["din", "deepfm", "sim", "laser-llm"], "variant": "", "auc": [0.7, 0.65, 0.72, 0.71], "seconds": [1.0, 2.0, 5.0, 9.0]}
+    )
+    front = lines(figures.pareto(table, "auc", "seconds", "seconds"))["no system is better and cheaper"]
+    assert list(front.x) == [1.0, 5.0]
+
+
+def test_slices_keep_their_order():
+    table = pd.DataFrame(
+        {
+            "system": "din",
+            "variant": "",
+            "test_rows": 9,
+            "slice": ["9 to 20", "0 to under 9"],
+            "place": [1, 0],
+            "samples": [5, 4],
+            "auc": [0.7, 0.6],
+        }
+    )
+    figure = figures.slices(table, "auc", "earlier ratings")
+    assert list(figure.data[0].x) == ["0 to under 9", "9 to 20"]
+
+
+def test_enlarging_leaves_the_original_alone():
+    small = figures.sample_efficiency(points(), "auc")
+    large = figures.enlarge(small, 2)
+    assert lines(large)["DIN"].marker.size == 2 * lines(small)["DIN"].marker.size == 18
+    assert small.layout.font.size == 14

@@ -23,7 +23,7 @@ from laser_core.errors import DataError, FaultError
 from laser_core.lm.scoring import AnswerModel, Encoded, passes, stack
 from laser_core.progress import Progress, no_progress
 
-_LAYERS = {"query-value": ["q_proj", "v_proj"], "all": "all-linear"}
+_QUERY_VALUE = ["q_proj", "v_proj"]  # as Llama, Mistral, Qwen and Gemma name them
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Tuning:
     alpha: float
     dropout: float
     layers: str
-    """which linear layers get an adapter: query-value, or all"""
+    """which linear layers of a block get an adapter: query-value, or all"""
+    top_blocks: int
+    """only the last so many blocks get adapters, and the backward pass ends there; 0: all"""
     learning_rate: float
     epochs: int
     batch_size: int
@@ -47,11 +49,14 @@ def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel
     """Put a fresh adapter into a causal language model, in place. Until it is tuned it changes nothing."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        blocks = model.config.get_text_config().num_hidden_layers
+        linear = {name.rpartition(".")[2] for name, layer in model.get_decoder().named_modules() if isinstance(layer, nn.Linear)}
         config = peft.LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            target_modules=_LAYERS[settings.layers],
+            target_modules=sorted(linear) if settings.layers == "all" else _QUERY_VALUE,
+            layers_to_transform=list(range(blocks))[-settings.top_blocks :],
             task_type="CAUSAL_LM",
         )
         with _deaf_to_peft():

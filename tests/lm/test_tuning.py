@@ -16,18 +16,18 @@ from tests.lm.tiny_models import make_shelf
 SHELF = make_shelf()
 CPU = torch.device("cpu")
 SETTINGS = tuning.Tuning(
-    rank=4, alpha=8, dropout=0.0, layers="query-value", learning_rate=1e-2, epochs=2, batch_size=4, max_steps=0
+    rank=4, alpha=8, dropout=0.0, layers="query-value", top_blocks=0, learning_rate=1e-2, epochs=2, batch_size=4, max_steps=0
 )  # fmt: skip
 
 
-def opened(tiny: str, seed: int = 0, layers: str = "query-value"):
+def opened(tiny: str, seed: int = 0, **changes):
     """(model with a fresh adapter, six texts, their labels)."""
     tokenizer = backbones.tokenizer(tiny)
     render = Renderer(SHELF, "many", "many")
     starts = [int(SHELF.user_offsets[user]) for user in range(1, 7)]
     prompts = [render.many(start, start + 3 + number, start) for number, start in enumerate(starts)]
     model = scoring.AnswerModel(backbones.load_decoder(tiny, torch.float32, CPU), *scoring.answer_ids(tokenizer, prompts[0]))
-    adapted = tuning.add_adapter(model.model, dataclasses.replace(SETTINGS, layers=layers), seed)
+    adapted = tuning.add_adapter(model.model, dataclasses.replace(SETTINGS, **changes), seed)
     encoded = scoring.encode(tokenizer, prompts)
     return model, adapted, encoded, [SHELF.event_label[text.events].astype(int) for text in encoded]
 
@@ -50,6 +50,8 @@ def test_a_fresh_adapter_changes_nothing_and_only_it_is_learned(tiny):
     assert {name.rsplit(".lora_")[0].rsplit(".")[-1] for name, weight in now.items() if weight.requires_grad} == {"q_proj", "v_proj"}
     everywhere = opened(tiny, layers="all")[0]
     assert len(tuning.trainable(everywhere)) == 2 * 7 * 2  # two matrices for each of seven linear layers of two blocks
+    top = tuning.trainable(opened(tiny, top_blocks=1)[0])
+    assert len(top) == 4 and all(".layers.1." in name for name in top)
 
 
 def test_the_loss_is_the_log_loss_of_the_wanted_answers_and_of_nothing_else(tiny):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from laser_core import systems
@@ -9,7 +11,7 @@ from tests.study import fake
 @pytest.fixture
 def registry(monkeypatch, tmp_path):
     """The registry with the fake system in it, and a log of what it computes."""
-    monkeypatch.setattr(systems, "SYSTEMS", dict(systems.SYSTEMS))
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "fake.log"))
-    fake.register()
-    return systems.SYSTEMS
+    with patch.dict(systems.SYSTEMS):
+        fake.register()
+        yield systems.SYSTEMS

@@ -38,5 +38,5 @@ notebooks: $(READY) ## the notebooks from their sources, executed
 	@$(RUN) notebooks/build.py
 
 constraints: $(READY) ## constraints.txt anew from what .venv holds
-	@{ sed '/^#/!d' constraints.txt; $(RUN) -m pip freeze --exclude laser-study-kit | sed 's/+cpu$$//'; } > constraints.new
+	@{ sed '/^#/!d' constraints.txt; $(RUN) -m pip freeze --exclude-editable | grep -v '^nvidia-\|^triton' | sed 's/+.*//'; } > constraints.new
 	@mv constraints.new constraints.txt

@@ -395,6 +395,78 @@ def study_table(
     print_summary(table, metric)
 
 
+@study_app.command("diff", epilog="Example: `laser study diff results runs --json`")
+def study_diff(
+    first: Annotated[Path, typer.Argument(help="A folder of results.", exists=True, file_okay=False)],
+    second: Annotated[Path, typer.Argument(help="Another.", exists=True, file_okay=False)],
+    as_json: Json = False,
+) -> None:
+    """Two stores side by side: which cells are in one only, came out the same, or changed and by how much."""
+    from laser_core.study.store import ResultStore
+    from laser_core.study.upkeep import diff
+
+    table = diff(ResultStore(first).cells(), ResultStore(second).cells())
+    if as_json:
+        print_json(table)
+        return
+    changed = table[table["state"] == "different"]
+    columns = ["dataset", "system", "variant", "shots", "seed", "auc_first", "auc_second", "auc_change"]
+    rows = [
+        (*names, f"{one:.4f}", f"{other:.4f}", f"{change:+.4f}")
+        for *names, one, other, change in changed[columns].itertuples(index=False, name=None)
+    ]
+    heads = ["data set", "system", "options", "N", "seed", "AUC, first", "AUC, second", "change"]
+    print_table("Cells that came out different", heads, rows, numbers=heads[3:])
+    note(", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items()) or "both are empty")
+
+
+@study_app.command("export", epilog="Example: `laser study export demo --out results`")
+def study_export(
+    name: StudyName,
+    out: Annotated[Path, typer.Option(help="Folder to copy the results to.")],
+    records_only: Annotated[bool, typer.Option("--records-only", help="Without each sample's probability: a tenth of the size.")] = False,
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """Copy the finished cells of a study to another store. Raw rows of data that may not be handed on are never in one."""
+    from laser_core.study import runner, spec
+    from laser_core.study.upkeep import export
+
+    results = _store(store)
+    copied = export(results, runner.results(spec.load_study(name, profile), results), out, predictions=not records_only)
+    print(f"{copied} results of {name} copied: {out}")
+
+
+@study_app.command("gc", epilog="Example: `laser study gc --older --delete`")
+def study_gc(
+    older: Annotated[bool, typer.Option("--older", help="Also results of other revisions of a system or its data.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them; without it they are only listed.")] = False,
+    store: Store = None,
+) -> None:
+    """Files of a store that no result needs: half written, damaged, left over. Never touches the recorded results."""
+    from laser_core.study import upkeep
+
+    found = upkeep.waste(_store(store), older)
+    for entry in found:
+        print(f"{entry.path}: {entry.why}")
+    size = upkeep.remove(found) if delete else sum(entry.bytes for entry in found)
+    note(f"{len(found)} files, {size / 2**20:.1f} MB{' deleted' if delete else '' if not found else ': --delete removes them'}")
+
+
+@app.command(epilog="Example: `laser report demo --out report`")
+def report(
+    name: StudyName,
+    out: Annotated[Path, typer.Option(help="Folder to write report.html and its tables (CSV) to.")] = Path("report"),
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """A study as one HTML file that opens without a network: verdicts, curves, tables, costs, limits, provenance."""
+    from laser_core.study.report import write_report
+    from laser_core.study.spec import load_study
+
+    print(write_report(load_study(name, profile), _store(store), out))
+
+
 def _run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False) -> bool:
     """Run a study with a bar, and say what happened; True if nothing failed."""
     from laser_core.study import runner

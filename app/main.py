@@ -27,6 +27,7 @@ PAGES = {
     ],
     "Look inside": [
         st.Page("user.py", title="User explorer", icon=":material/person_search:"),
+        st.Page("lab.py", title="Prompt lab", icon=":material/science:"),
         st.Page("data.py", title="Data", icon=":material/database:"),
         st.Page("runs.py", title="Runs", icon=":material/list_alt:"),
     ],

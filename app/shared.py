@@ -165,6 +165,13 @@ def open_dataset(name: str) -> CTRDataset | None:
     return None
 
 
+@st.cache_data(show_spinner=False, max_entries=8)
+def test_users(dataset_name: str, version: str) -> pd.Series:
+    """Number of test samples by user, most first."""
+    dataset = open_dataset(dataset_name)
+    return pd.Series(dataset.sample_user(dataset.test)).value_counts()
+
+
 def choose_dataset(known: list[str], all_known: bool = False) -> str:
     """The data set of a page: those with results, or with `all_known` every one of the kit."""
     options = [*known, *(name for name in datasets.NAMES if name not in known)] if all_known else known

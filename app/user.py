@@ -10,6 +10,7 @@ import streamlit as st
 import words
 from prompt_view import has_prompt, show_prompt
 from shared import (
+    CARRIED,
     choose_dataset,
     heading,
     in_order,
@@ -22,10 +23,11 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
+    test_users,
     text_column,
     titles,
 )
-from state import choose, choose_many, go
+from state import carried, choose, choose_many, go
 
 from laser_core import figures
 from laser_core.datasets.dataset import CTRDataset
@@ -39,13 +41,6 @@ heading(
 chosen = results()
 if not need_results(chosen):
     st.stop()
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def test_users(dataset_name: str, version: str) -> pd.Series:
-    """Number of test samples by user, most first."""
-    dataset = open_dataset(dataset_name)
-    return pd.Series(dataset.sample_user(dataset.test)).value_counts()
 
 
 def event_table(dataset: CTRDataset, events: np.ndarray) -> pd.DataFrame:
@@ -267,3 +262,9 @@ else:
     show_prompt(readers[reader]["system"], readers[reader]["options"], dataset, row, float(answer.iloc[0]) if len(answer) else None)
     if answer.empty:
         st.caption("This sample is not among the test rows that the system was scored on, so there is no stored probability.")
+    st.page_link(
+        "lab.py",
+        label="Change it in the prompt lab",
+        icon=":material/science:",
+        query_params={**carried(*CARRIED), "dataset": name, "user": str(user), "sample": str(row)},
+    )

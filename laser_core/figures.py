@@ -474,6 +474,21 @@ def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
     return _finish(figure, note, 290, title)
 
 
+def effects(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
+    """What each rating of a history does to the answer: bars to the right speak for a positive label, to the left against it.
+
+    Args:
+        table: One row a rating, oldest first, with `title` (unique), `rating` and `effect` (probability with it minus without it).
+    """
+    colours = [POSITIVE if effect >= 0 else NEGATIVE for effect in table["effect"]]
+    words = [f"{plain(title, 50)} ({rating:g})" for title, rating in zip(table["title"], table["rating"], strict=True)]
+    figure = go.Figure(go.Bar(x=table["effect"], y=words, orientation="h", marker={"color": colours}, name="effect"))
+    figure.update_traces(hovertemplate="<b>%{y}</b><br>%{x:+.4f}<extra></extra>")
+    figure.update_xaxes(title="effect on the probability of a positive label", tickformat="+.3f")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return _finish(figure, note, 150 + 22 * max(len(table), 4), title)
+
+
 # ---- systems against each other ------------------------------------------------------------------------------------------------
 
 

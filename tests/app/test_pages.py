@@ -38,7 +38,7 @@ def test_page_opens_on_results(name, stores, open_page):
     assert page.title[0].value
 
 
-@pytest.mark.parametrize("name", [name for name in page_files() if name != "data.py"])  # data sets are there without results
+@pytest.mark.parametrize("name", [name for name in page_files() if name not in ("data.py", "lab.py")])  # these need no results
 def test_page_without_results_says_what_to_run(name, tmp_path, monkeypatch, open_page):
     monkeypatch.setenv("LASER_STORE", str(tmp_path / "none"))
     monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "neither"))
@@ -170,6 +170,46 @@ def test_tokens_make_up_the_prompt(stores, open_page, small):
     assert shown.startswith(text)
     tokens = next(metric for metric in page.metric if metric.label == "Tokens")
     assert int(tokens.value.replace(",", "")) == len(backbones.tokenizer("smollm2-135m").encode(text).ids)
+
+
+@pytest.mark.weights
+def test_lab_scores_changes_and_keeps_them(stores, open_page, small, monkeypatch):
+    """With a stand-in for the model that answers by the number of ratings in the prompt."""
+
+    class Counting:
+        def __init__(self, backbone, adapter):
+            pass
+
+        def probability(self, prompt):
+            return prompt.history / 100
+
+    monkeypatch.setattr("laser_core.explain.LiveModel", Counting)
+    row = next(int(row) for row in small.test if len(small.history_events(int(row))) == 30)
+    user = int(small.sample_user(np.array([row]))[0])
+    page = open_page("lab.py", user=str(user), sample=str(row), out=["1", "4"], add="47:10")
+    no_trouble(page)
+    assert not page.warning
+    next(button for button in page.button if button.label == "Score").click().run()
+    for _ in range(200):
+        if page.metric:
+            break
+        page.run()
+    assert [metric.value for metric in page.metric[:2]] == ["0.300", "0.290"]
+    next(button for button in page.button if button.label == "Keep this variant").click().run()
+    no_trouble(page)
+    kept = page.dataframe[0].value
+    assert kept["P here"].item() == pytest.approx(0.29)
+    assert "left out" in kept["Changes"].item() and "added" in kept["Changes"].item()
+    assert "-" in next(code.value for code in page.code if "@@" in code.value)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("address", [{"rate": "99:99"}, {"add": "0:1"}, {"out": "31"}, {"rate": "1:1:1"}, {"add": "../../x"}])
+def test_lab_refuses_impossible_changes(address, stores, open_page):
+    page = open_page("lab.py", **address)
+    no_trouble(page)
+    assert len(page.warning) == 1
+    assert next(iter(address)) not in page.query_params
 
 
 @pytest.mark.parametrize("view", ["table", "gaps", "roc", "calibration", "scores", "slices", "users"])

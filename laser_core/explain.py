@@ -1,0 +1,122 @@
+"""Why this answer? What-if histories, leaving one rating out, and a language model kept open to score prompts one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import UserError
+from laser_core.lm import backbones
+from laser_core.lm.prompts import Prompt
+from laser_core.progress import Progress, no_progress
+
+MOST_TOKENS = 4096  # of one prompt that is scored live
+
+History = Sequence[tuple[int, int]]
+"""(item code, rating code) of each earlier rating, oldest first"""
+
+
+def history_of(dataset: CTRDataset, row: int, length: int | None = None) -> list[tuple[int, int]]:
+    """The history of a sample as `what_if` takes it."""
+    events = dataset.history_events(row, length)
+    return list(zip(dataset.event_item[events].tolist(), dataset.event_rating[events].tolist(), strict=True))
+
+
+def what_if(dataset: CTRDataset, row: int, history: History) -> CTRDataset:
+    """The same data set with one sample, number 0: the user and target of `row` after another history.
+
+    Any fitted system predicts on it as on the original, since every code keeps its meaning. Labels of the history follow the
+    data set's own rule, learned from its ratings; the sample keeps its label.
+
+    Raises:
+        UserError: An item or rating code that the data set does not have.
+    """
+    items, ratings = (np.array([entry[place] for entry in history], dtype=np.int64) for place in (0, 1))
+    if len(history) and not (items.min() >= 1 and items.max() <= dataset.items):
+        raise UserError(f"items of {dataset.name} have codes from 1 to {dataset.items:,}")
+    if len(history) and not (ratings.min() >= 1 and ratings.max() < len(dataset.rating_values)):
+        raise UserError(f"ratings of {dataset.name} have codes from 1 to {len(dataset.rating_values) - 1}")
+    target = int(dataset.sample_event[row])
+    user = int(dataset.event_user[target])
+    offsets = np.zeros(dataset.users + 2, dtype=np.int64)
+    offsets[user + 1 :] = len(history) + 1
+    one = np.zeros(1, dtype=np.int64)
+    return dataclasses.replace(
+        dataset,
+        user_offsets=offsets,
+        event_user=np.full(len(history) + 1, user),
+        event_item=np.append(items, dataset.event_item[target]),
+        event_rating=np.append(ratings, dataset.event_rating[target]),
+        event_label=np.append(_usual_label(dataset)[ratings], dataset.event_label[target]),
+        event_time=np.zeros(0, dtype=np.int64),
+        sample_event=np.array([len(history)]),
+        train=one,
+        valid=one,
+        test=one,
+    )
+
+
+def _usual_label(dataset: CTRDataset) -> np.ndarray:
+    """(ratings + 1,) the label that each rating code has in the data set; a code that never occurs goes by its neighbours' order."""
+    positive = np.bincount(dataset.event_rating, weights=dataset.event_label, minlength=len(dataset.rating_values))
+    count = np.bincount(dataset.event_rating, minlength=len(dataset.rating_values))
+    known = np.flatnonzero(count)
+    share = np.interp(np.arange(len(count)), known, positive[known] / count[known])
+    return (share > 0.5).astype(np.uint8)
+
+
+def leave_one_out(history: History) -> Iterator[list[tuple[int, int]]]:
+    """The history without its first rating, without its second, and so on."""
+    for place in range(len(history)):
+        yield [*history[:place], *history[place + 1 :]]
+
+
+class LiveModel:
+    """A language model, with an adapter if given, opened once and asked prompt by prompt.
+
+    Args:
+        backbone: Its name; the weights must be on this machine.
+        adapter: The `adapter` folder of a saved system.
+        precision: As option `precision` of the systems.
+
+    Raises:
+        FaultError: The weights are not here, or torch is not installed.
+    """
+
+    def __init__(self, backbone: str, adapter: Path | None = None, precision: str = "auto", progress: Progress = no_progress) -> None:
+        from laser_core.device import torch_device
+        from laser_core.lm import tuning
+
+        self.tokenizer = backbones.tokenizer(backbone)
+        device = torch_device()
+        self._model = backbones.load_decoder(backbone, backbones.precision(precision, device), device, progress)
+        if adapter is not None:
+            tuning.load_adapter(self._model, adapter)
+        self._answering: dict[tuple[int, int], object] = {}
+
+    def probability(self, prompt: Prompt) -> float:
+        """The probability of the first answer word at the end of a prompt.
+
+        Raises:
+            UserError: The prompt is beyond `MOST_TOKENS`, or an answer word is not one token.
+        """
+        from laser_core.lm import scoring
+
+        (encoded,) = scoring.encode(self.tokenizer, [prompt])
+        if len(encoded.tokens) > MOST_TOKENS:
+            raise UserError(f"the prompt has {len(encoded.tokens):,} tokens, at most {MOST_TOKENS:,} are scored live: shorten it")
+        answers = scoring.answer_ids(self.tokenizer, prompt)
+        if answers not in self._answering:
+            self._answering[answers] = scoring.AnswerModel(self._model, *answers)
+        odds = scoring.log_odds(self._answering[answers], [encoded], 1)[0][-1]
+        return float(1 / (1 + np.exp(-odds)))
+
+
+def as_prompt(text: str, answers: tuple[str, str]) -> Prompt:
+    """Free text as a prompt whose answer follows its end."""
+    space = "" if text[-1:].isspace() or not text else " "
+    return Prompt(text, np.array([len(text)]), np.array([0]), (space + answers[0].strip(), space + answers[1].strip()), 0)

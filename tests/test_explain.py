@@ -1,0 +1,76 @@
+"""What-if histories, leaving one out, and live scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laser_core import explain
+from laser_core.errors import UserError
+from laser_core.lm.laser_llm import LaserLLM
+from laser_core.lm.prompts import Renderer
+
+
+@pytest.fixture(scope="module")
+def row(small) -> int:
+    return int(small.test[100])
+
+
+def test_the_stored_history_gives_the_stored_prompt(small, row):
+    changed = explain.what_if(small, row, explain.history_of(small, row))
+    assert Renderer(changed, "one", "one").one(0, 30).text == Renderer(small, "one", "one").one(row, 30).text
+    assert changed.labels(changed.test) == small.labels(np.array([row]))
+    assert changed.sample_user(changed.test) == small.sample_user(np.array([row]))
+
+
+def test_a_fitted_system_predicts_the_same_on_the_same_history(small, row):
+    """The whole history, since statistics may look beyond the last K."""
+    from laser_core import systems
+
+    rows = small.shots(256, 0)
+    system = systems.create("history-lr").fit(small, rows, small.validation_rows(256, 0))
+    changed = explain.what_if(small, row, explain.history_of(small, row, 0))
+    assert system.predict(changed, changed.test)[0] == pytest.approx(system.predict(small, np.array([row]))[0], abs=1e-9)
+    best = len(small.rating_values) - 1
+    happier = explain.what_if(small, row, [(item, best) for item, _ in explain.history_of(small, row, 0)])
+    assert system.predict(happier, happier.test)[0] > system.predict(changed, changed.test)[0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10)), max_size=6))
+def test_leaving_one_out_leaves_one_out(history):
+    shorter = list(explain.leave_one_out(history))
+    assert len(shorter) == len(history)
+    for place, part in enumerate(shorter):
+        assert [*part[:place], history[place], *part[place:]] == history
+
+
+@pytest.mark.parametrize("history", [[(0, 1)], [(10**6, 1)], [(1, 0)], [(1, 11)]])
+def test_unknown_codes_are_refused(history, small, row):
+    with pytest.raises(UserError, match="codes from 1 to"):
+        explain.what_if(small, row, history)
+
+
+def test_labels_of_a_made_up_history_follow_the_rule(small, row):
+    codes = range(1, len(small.rating_values))
+    changed = explain.what_if(small, row, [(1, code) for code in codes])
+    assert changed.event_label[:-1].tolist() == [int(small.rating_values[code] >= 4) for code in codes]
+
+
+def test_an_empty_history_is_a_history(small, row):
+    changed = explain.what_if(small, row, [])
+    assert "has not rated" in Renderer(changed, "one", "one").one(0, 30).text
+
+
+@pytest.mark.weights
+def test_live_scoring_agrees_with_the_system(small, row):
+    none = np.array([], dtype=int)
+    system = LaserLLM(epochs=0, history=5, precision="fp32").fit(small, none, none)
+    expected = system.predict(small, np.array([row]))[0]
+    model = explain.LiveModel("smollm2-135m", precision="fp32")
+    assert model.probability(system.prompt(small, row)) == pytest.approx(expected, abs=1e-6)
+    free = explain.as_prompt(system.prompt(small, row).text, ("Yes", "No"))
+    assert model.probability(free) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(UserError, match="tokens"):
+        model.probability(explain.as_prompt("word " * (explain.MOST_TOKENS + 10), ("Yes", "No")))

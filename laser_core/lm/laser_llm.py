@@ -154,7 +154,7 @@ class LaserLLM(Recommender):
             chat=backbones.chat_format(options.backbone) if options.prompt == "one" else "{prompt}",
             titles=options.titles,
             count=lambda text: len(tokenizer.encode(text).ids),
-            budget=options.max_tokens,
+            budget=min(options.max_tokens, backbones.context(options.backbone)),
         )
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ class LaserLLM(Recommender):
             UserError: The labels of `rows` are all the same, or the options do not fit the backbone.
             FaultError: The backbone's weights are not to be had, or tuning fails.
         """
-        from laser_core.lm import tuning
+        from laser_core.lm import scoring, tuning
 
         options = self.options
         backbones.fetch(options.backbone, progress)
-        self.adapter_ = None
-        self._open(dataset, progress)
+        tokenizer = backbones.tokenizer(options.backbone)
+        self._open(scoring.answer_ids(tokenizer, self.prompt(dataset, int(dataset.train[0]))), progress)
         self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
         if len(rows) == 0 or options.epochs == 0:
             return self
@@ -182,12 +182,13 @@ class LaserLLM(Recommender):
         labels = [self._labels(dataset, text) for text in texts]
         self.labels_seen_ = len(np.unique(np.concatenate([text.prompt.events[own >= 0] for text, own in zip(texts, labels, strict=True)])))
         self.adapted_ = tuning.add_adapter(self.model_.model, self._tuning(options.learning_rates[0]), seed)
+        spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
+        validate = (lambda: self._log_loss(dataset, valid_rows[spread])) if len(spread) else None
         fresh = kept = tuning.trainable(self.model_)
         best, tokens = np.inf, 0
         for rate in options.learning_rates:
             settings = self._tuning(rate)
             tuning.restore(self.model_, fresh)
-            validate = (lambda: self._log_loss(dataset, valid_rows[: options.valid_limit])) if options.valid_limit else None
             curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress)
             self.curve_ += [{"learning_rate": rate, **entry} for entry in curve]
             loss = min(entry.get("valid_loss", -np.inf) for entry in curve)
@@ -200,8 +201,6 @@ class LaserLLM(Recommender):
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
-        if not hasattr(self, "model_"):
-            self._open(dataset, progress)
         wanted, back = np.unique(rows, return_inverse=True)
         odds, tokens = self._log_odds(dataset, wanted, progress)
         self.cost_ = {**self.cost_, "predict_tokens": tokens}
@@ -209,8 +208,9 @@ class LaserLLM(Recommender):
 
     def parameter_count(self) -> int:
         """How many numbers `fit` learned (0 before)."""
-        adapted = getattr(self, "adapted_", None)
-        return sum(weight.numel() for name, weight in adapted.named_parameters() if "lora_" in name) if adapted else 0
+        if getattr(self, "adapted_", None) is None:
+            return 0
+        return sum(weight.numel() for name, weight in self.adapted_.named_parameters() if "lora_" in name)
 
     def _log_odds(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> tuple[np.ndarray, int]:
         """Log-odds of yes for distinct, ascending rows, and how many tokens were read."""
@@ -260,18 +260,15 @@ class LaserLLM(Recommender):
     def _pass_size(self) -> int:
         return self.options.pass_size or (1 if self.model_.device.type == "cpu" else 16)
 
-    def _open(self, dataset: CTRDataset, progress: Progress) -> None:
-        """Load the backbone, with the saved adapter if there is one."""
+    def _open(self, answers: tuple[int, int], progress: Progress = no_progress) -> None:
+        """Load the backbone, untuned."""
         from laser_core.device import torch_device
-        from laser_core.lm import scoring, tuning
+        from laser_core.lm.scoring import AnswerModel
 
-        device = torch_device()
-        dtype = backbones.precision(self.options.precision, device)
         progress("opening the language model", 0, 0)
-        model = backbones.load_decoder(self.options.backbone, dtype, device, progress)
-        yes, no = scoring.answer_ids(backbones.tokenizer(self.options.backbone), self.prompt(dataset, int(dataset.train[0])))
-        self.model_ = scoring.AnswerModel(model, yes, no)
-        self.adapted_ = tuning.load_adapter(model, self.adapter_) if self.adapter_ else None
+        device = torch_device()
+        model = backbones.load_decoder(self.options.backbone, backbones.precision(self.options.precision, device), device, progress)
+        self.model_, self.answers_, self.adapted_ = AnswerModel(model, *answers), answers, None
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
@@ -281,6 +278,7 @@ class LaserLLM(Recommender):
         state = {
             "class": type(self).__name__,
             "options": dataclasses.asdict(self.options),
+            "answers": self.answers_,
             "tuned": self.adapted_ is not None,
             "labels_seen": self.labels_seen_,
             "curve": self.curve_,
@@ -294,18 +292,24 @@ class LaserLLM(Recommender):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; the backbone is opened at the first prediction.
+        """Read what `save` wrote, and open the backbone.
 
         Raises:
             DataError: The folder is incomplete, damaged or of another system.
+            FaultError: The backbone's weights are not to be had.
         """
+        from laser_core.lm import tuning
+
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if state["class"] != cls.__name__:
                 raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
             made = cls(make_options(cls.Options, state["options"]))
             made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
-            made.adapter_ = folder / "adapter" if state["tuned"] else None
+            answers, tuned = tuple(state["answers"]), bool(state["tuned"])
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+        made._open(answers)
+        if tuned:
+            made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         return made

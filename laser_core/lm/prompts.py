@@ -169,7 +169,10 @@ class Renderer:
             return most, whole
         least = self.count(text(0))
         if least > self.budget:
-            raise UserError(f"a prompt of {self.dataset.name} needs {least} tokens without any history: raise max_tokens ({self.budget})")
+            raise UserError(
+                f"a prompt of {self.dataset.name} needs {least} tokens without any history, {self.budget} are allowed: "
+                "raise max_tokens, or take a backbone with a longer context"
+            )
         low, high = 0, most  # low fits, high does not
         while high - low > 1:
             middle = (low + high) // 2

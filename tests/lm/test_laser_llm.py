@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from laser_core import systems
 from laser_core.errors import DataError, UserError
 from laser_core.lm.laser_llm import LaserLLM
-from tests.lm.tiny_models import make_shelf
+from tests.lm.tiny_models import make_model, make_shelf
 
 FAST = {"precision": "fp32", "learning_rates": (1e-2,), "batch_size": 8, "valid_limit": 0, "epochs": 1}
 
@@ -111,14 +111,13 @@ def test_same_seed_same_predictions_and_a_second_fit_starts_anew(shelf, tiny):
 
 def test_validation_chooses_among_learning_rates(shelf, tiny):
     """A rate that does nothing against one that learns: what is kept predicts as the better one's validation loss says."""
-    options = {"prompt": "many", "block": 9, "valid_limit": 24, "epochs": 2, "layers": "all"}
+    options = {"prompt": "many", "block": 9, "valid_limit": 99, "epochs": 2, "layers": "all"}
     both = make(tiny, **{**options, "learning_rates": (1e-7, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
     alone = make(tiny, **{**options, "learning_rates": (1e-2,)}).fit(shelf, shelf.train, shelf.valid)
     assert min(both.curve_, key=lambda entry: entry["valid_loss"])["learning_rate"] == 1e-2
     np.testing.assert_array_equal(both.predict(shelf, shelf.test), alone.predict(shelf, shelf.test))
-    rows = np.sort(shelf.valid[:24])
-    chance = both.predict(shelf, rows)
-    loss = -np.mean(np.log(np.where(shelf.labels(rows) == 1, chance, 1 - chance)))
+    chance = both.predict(shelf, shelf.valid)
+    loss = -np.mean(np.log(np.where(shelf.labels(shelf.valid) == 1, chance, 1 - chance)))
     assert min(entry["valid_loss"] for entry in both.curve_) == pytest.approx(loss, abs=1e-6)
 
 
@@ -174,9 +173,14 @@ def test_one_class_only(shelf, tiny):
         make(tiny).fit(shelf, rows, shelf.valid)
 
 
-def test_a_prompt_beyond_max_tokens(shelf, tiny):
-    with pytest.raises(UserError, match=r"needs \d+ tokens without any history: raise max_tokens \(20\)"):
+def test_a_prompt_beyond_what_is_allowed(shelf, tiny, tmp_path):
+    with pytest.raises(UserError, match=r"needs \d+ tokens without any history, 20 are allowed: raise max_tokens"):
         make(tiny, max_tokens=20).fit(shelf, shelf.train, shelf.valid)
+    forgetful = make_model(tmp_path, context=300)
+    row = int(shelf.test[8])
+    assert make(forgetful, history=8).prompt(shelf, row).history < make(tiny, history=8).prompt(shelf, row).history == 8
+    with pytest.raises(UserError, match="take a backbone with a longer context"):
+        make(make_model(tmp_path, context=20)).fit(shelf, shelf.train, shelf.valid)
 
 
 def test_prompts_need_no_torch(tiny):

@@ -22,7 +22,6 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 4096,
 }
 FAMILIES = {
     "llama": lambda: transformers.LlamaConfig(**SIZES),
@@ -91,10 +90,11 @@ def make_tokenizer(words: list[str], space: str = "byte") -> transformers.PreTra
     )
 
 
-def make_model(folder: Path, family: str = "llama", space: str = "byte", chat: str | None = None) -> str:
+def make_model(folder: Path, family: str = "llama", space: str = "byte", chat: str | None = None, context: int = 4096) -> str:
     """Write a tiny model with random weights in the transformers format; its folder is the backbone's name."""
     torch.manual_seed(7)
     config = FAMILIES[family]()
+    config.max_position_embeddings = context
     config.bos_token_id, config.eos_token_id, config.pad_token_id = 1, 2, 2
     model = transformers.AutoModelForCausalLM.from_config(config)
     for weight in model.parameters():  # larger than usual, so that prompts differ in their answers

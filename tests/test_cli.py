@@ -462,9 +462,7 @@ def test_debug_shows_the_traceback():
 
 def test_ctrl_c_prints_one_line_and_the_same_command_goes_on(tmp_path, small):
     study = tmp_path / "long.toml"
-    study.write_text(
-        '[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr"]\nshots = [64, 256]\nseeds = [0, 1, 2, 3, 4, 5]\n'
-    )
+    study.write_text('[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr"]\nshots = [64, 256]\nseeds = [0, 1, 2, 3, 4, 5]\n')
     store = tmp_path / "runs"
     command = [sys.executable, "-m", "laser_core", "study", "run", str(study), "--store", str(store), "--jobs", "1"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

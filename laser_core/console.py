@@ -68,12 +68,13 @@ def progress_bar(title: str) -> Iterator[Progress]:
         yield _lines()
         return
     from rich import progress
+    from rich.table import Column
 
     columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TaskProgressColumn(),
-        progress.TimeElapsedColumn(),
+        progress.BarColumn(bar_width=24, table_column=Column(min_width=24)),
+        progress.TaskProgressColumn(table_column=Column(min_width=4)),
+        progress.TimeElapsedColumn(table_column=Column(min_width=7)),
+        progress.TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)

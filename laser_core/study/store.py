@@ -76,15 +76,18 @@ class ResultStore:
         """One row a stored result, failed ones included, in the order they were finished.
 
         Columns: dataset, system, variant, shots, seed, status, error, the metrics, the counts (`train_rows` is N as a number), the costs,
-        revision, data_version, `current` (False: of another revision of the system or version of the data than today's), test_set,
-        options (JSON text), finished, key, folder.
+        revision, data_version, `current` (False: of another revision of the system, other options of its own or another version of the data
+        than today's), test_set, options (JSON text), finished, key, folder.
         """
         import pandas as pd
 
         rows = {record["key"]: _flat(record, folder) for folder, record in self._records()}
         columns = dict.fromkeys([*_COLUMNS, *(name for row in rows.values() for name in row)])  # a system's own costs come last
         table = pd.DataFrame(list(rows.values()), columns=list(columns))
-        return table.sort_values(["finished", "key"], ignore_index=True)
+        table = table.sort_values(["finished", "key"], ignore_index=True)
+        # Equal variants with different options: the code's own options have changed in between, and the latest are today's.
+        table["current"] &= table["options"] == table.groupby(["system", "variant"])["options"].transform("last")
+        return table
 
     def read(self, key: str) -> dict[str, Any]:
         """The whole record of one result.

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -55,9 +56,8 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     if systems.missing_packages(entry):
         systems.recommender_class(system)  # says which, and what to do
     question = json.dumps([system, entry.where, entry.preset, dict(changes)], sort_keys=True)
-    remembered = (
-        get_settings().home / "options" / f"{hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]}.json"
-    )
+    name = hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]
+    remembered = get_settings().home / "options" / f"{name}.json"
     try:
         return json.loads(remembered.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     options = json.loads(json.dumps(dataclasses.asdict(systems.create(system, **changes).options)))
     try:
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        partial = remembered.with_suffix(".partial")
+        partial = remembered.with_suffix(f".{os.getpid()}")
         partial.write_text(json.dumps(options), encoding="utf-8")
         partial.replace(remembered)
     except OSError:  # only a convenience: without it the next start imports the model again

@@ -107,6 +107,15 @@ def test_other_revisions_and_data_are_told_apart(small, tmp_path):
     assert store.cells()["current"].tolist() == [True, False, False, False]
 
 
+def test_results_of_older_options_are_told_apart(small, tmp_path):
+    store = ResultStore(tmp_path)
+    put(store, small, 0, options={"a": 1})
+    put(store, small, 1, options={"a": 1, "new": True})
+    put(store, small, 2, options={"a": 1, "new": True})
+    put(store, small, 3, options={"b": 1}, system="stats-lr")
+    assert store.cells()["current"].tolist() == [False, True, True, True]
+
+
 def test_the_first_folder_wins_and_others_are_only_read(small, tmp_path):
     recorded = ResultStore(tmp_path / "recorded")
     key, probabilities, _ = put(recorded, small, 0)

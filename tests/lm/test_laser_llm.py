@@ -85,14 +85,14 @@ def test_training_never_reads_past_the_last_shot(shelf, tiny):
         assert text.prompt.events[-1] == shelf.sample_event[text.rows].max()
 
 
-@pytest.mark.parametrize("form", [{"prompt": "one", "template": "NAMED"}, {"prompt": "many", "block": 9}])
+@pytest.mark.parametrize("form", [{"prompt": "one", "template": "NAMED"}, {"prompt": "many", "block": 3}])
 def test_it_learns_a_planted_taste(tiny, form, tmp_path):
     """Everybody likes one author's books: a tiny model with all its linear layers adapted finds out from a few dozen labels."""
     world = make_shelf(one_taste=True)
     if "template" in form:  # the paper's prompt does not name the author
         (tmp_path / "named.txt").write_text("[profile]\n[history]\n[no-history]\n[line]\n[target]\n{title} ({group})\n[question]\nLike?\n")
         form = {**form, "template": str(tmp_path / "named.txt")}
-    options = {"layers": "all", "rank": 16, "alpha": 32.0, "dropout": 0.0, "epochs": 40, "max_steps": 30, "history": 4, **form}
+    options = {"layers": "all", "rank": 16, "alpha": 32.0, "dropout": 0.0, "epochs": 9, "max_steps": 20, "history": 2, **form}
     before, after = (
         roc_auc_score(world.labels(world.test), make(tiny, **changed).fit(world, world.train, world.valid).predict(world, world.test))
         for changed in ({**options, "epochs": 0}, options)
@@ -111,7 +111,7 @@ def test_same_seed_same_predictions_and_a_second_fit_starts_anew(shelf, tiny):
 
 def test_validation_chooses_among_learning_rates(shelf, tiny):
     """A rate that does nothing against one that learns: what is kept predicts as the better one's validation loss says."""
-    options = {"prompt": "many", "block": 9, "valid_limit": 99, "epochs": 2, "layers": "all"}
+    options = {"prompt": "many", "block": 9, "valid_limit": 99, "epochs": 2, "layers": "all", "top_blocks": 1}
     both = make(tiny, **{**options, "learning_rates": (1e-7, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
     alone = make(tiny, **{**options, "learning_rates": (1e-2,)}).fit(shelf, shelf.train, shelf.valid)
     assert min(both.curve_, key=lambda entry: entry["valid_loss"])["learning_rate"] == 1e-2

@@ -64,6 +64,11 @@ def test_many_targets():
     assert prompt.events.tolist() == [9, 10, 11, 12] and prompt.history == 3
 
 
+def test_many_targets_in_few_words():
+    text = Renderer(SHELF, "many", "many-short").many(9, 10, needed=10).text
+    assert text == "Does the user like the book?\nTome {10} of 100 % Ümläut: No\nTome {9} of 100 % Ümläut:"
+
+
 def test_anonymous_titles_show_no_title():
     for form, render in (("one", lambda r: r.one(11, 4)), ("many", lambda r: r.many(9, 11, 11))):
         prompt = render(Renderer(SHELF, form, form, titles="anonymous"))

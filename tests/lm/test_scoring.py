@@ -52,7 +52,7 @@ def test_probabilities_equal_those_of_the_full_output_layer(family, space, tmp_p
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3)])
-@pytest.mark.parametrize("size", [1, 4, 64])
+@pytest.mark.parametrize("size", [1, 16])
 def test_batch_order_and_neighbours_do_not_matter(tiny, dtype, tolerance, size):
     model = open_tiny(tiny, dtype)
     encoded = scoring.encode(backbones.tokenizer(tiny), prompts())
@@ -61,10 +61,10 @@ def test_batch_order_and_neighbours_do_not_matter(tiny, dtype, tolerance, size):
         return [1 / (1 + np.exp(-odds)) for odds in scoring.log_odds(model, texts, size, lambda done: None)]
 
     together, backwards = chances(encoded), chances(encoded[::-1])[::-1]
-    alone = [chances([text])[0] for text in encoded]
-    for one, two, three in zip(together, alone, backwards, strict=True):
+    for one, two in zip(together, backwards, strict=True):
         np.testing.assert_allclose(one, two, atol=tolerance, rtol=0)
-        np.testing.assert_allclose(one, three, atol=tolerance, rtol=0)
+    for number in (0, 4):
+        np.testing.assert_allclose(chances([encoded[number]])[0], together[number], atol=tolerance, rtol=0)
     assert np.ptp(np.concatenate(together)) > 0.05  # the tiny model does tell prompts apart
 
 

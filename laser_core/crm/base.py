@@ -37,8 +37,8 @@ class CRMOptions(Training):
     """K: how many of the last events are read; 0 takes the data set's own"""
     user_id: bool = False
     """read the user's id (it hurts where test users are new)"""
-    statistics: bool = False
-    """read the enriched input: causal statistics of the whole history"""
+    statistics: bool = True
+    """read the enriched input: causal statistics of the whole history beside the plain one"""
     skip_fields: tuple[str, ...] = ()
     """input fields to leave out"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from laser_core.crm.caser import HorizontalFilters
 from laser_core.crm.dcnv2 import CrossNetwork
 from laser_core.crm.deepfm import pairwise_products
 from laser_core.crm.din import ActivationUnit, TargetAttention
+from laser_core.crm.layers import Dropout, WeightedRows, transformed
 from laser_core.crm.sasrec import Block
 from tests.crm.tiny import one, tiny
 
@@ -77,6 +79,39 @@ def test_history_token_and_means():
         items, ratings = part.values.weight[batch.history[sample, :events]], part.ratings.weight[batch.rating[sample, :events]]
         close(tokens[sample, :events], torch.cat([items, ratings], dim=1) @ weight.T + part.of_item.bias)
         close(means[sample], torch.stack([items.sum(0), ratings.sum(0)]) / max(events, 1))
+
+
+def test_weighted_rows_are_embedding_bags():
+    """Value and gradient, with a row that occurs twice and one that never does."""
+    torch.manual_seed(0)
+    table, weights = torch.randn(5, 3, dtype=torch.double, requires_grad=True), torch.rand(2, 4, dtype=torch.double)
+    places, gradient = torch.tensor([[0, 1, 1, 2], [4, 4, 4, 0]]), torch.randn(2, 3, dtype=torch.double)
+    ours = WeightedRows.apply(table, places, weights)
+    theirs = torch.nn.functional.embedding_bag(places, table, per_sample_weights=weights, mode="sum")
+    close(ours, theirs)
+    close(torch.autograd.grad(ours, table, gradient)[0], torch.autograd.grad(theirs, table, gradient)[0])
+
+
+@pytest.mark.parametrize("places", [2, 20])
+def test_transformed_rows_are_the_same_either_way(places):
+    """A table with more and with fewer rows than places."""
+    torch.manual_seed(0)
+    table, layer, at = torch.randn(10, 3).double(), torch.nn.Linear(3, 4).double(), torch.randint(0, 10, (places, 2))
+    close(transformed(layer, table, at), layer(table[at]))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    layer, x = Dropout(p), torch.ones(1000, 999)
+    dropped = layer(x)
+    share = (dropped == 0).double().mean().item()
+    assert share == pytest.approx(p, abs=0.003)
+    assert dropped.double().mean().item() == pytest.approx(1, abs=0.003)
+    assert dropped.unique().numel() == 2
+    assert (layer(x) != dropped).any()
+    layer.eval()
+    assert (layer(x) == x).all()
 
 
 def test_interacting_layer_in_loops():

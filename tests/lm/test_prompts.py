@@ -66,7 +66,7 @@ def test_many_targets():
 
 def test_many_targets_in_few_words():
     text = Renderer(SHELF, "many", "many-short").many(9, 10, needed=10).text
-    assert text == "Does the user like the book?\nTome {10} of 100 % Ümläut: No\nTome {9} of 100 % Ümläut:"
+    assert text == "Does the user like the book?\nTome {10} of 100 % Ümläut: No, 0 of 10\nTome {9} of 100 % Ümläut:"
 
 
 def test_anonymous_titles_show_no_title():

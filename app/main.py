@@ -33,10 +33,8 @@ PAGES = {
     ],
 }
 
-st.set_page_config(
-    page_title="Laser study kit", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide", initial_sidebar_state="auto"
-)
 page = st.navigation(PAGES, position="hidden")
+st.set_page_config(page_title=f"{page.title} · Laser study kit", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 try:
     with st.sidebar:
         st.markdown("### Laser study kit")

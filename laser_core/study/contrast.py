@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
@@ -234,6 +234,7 @@ class Verdict:
     """how many systems without a language model there were to choose the best from"""
     gap: float
     low: float
+    """of the 95 % interval, allowing for having chosen the best of each side"""
     high: float
     test_rows: int
     seeds: int
@@ -247,7 +248,8 @@ class Verdict:
 def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
     """AUC of the best system with a language model minus that of the best without, at one N; None where either side is missing.
 
-    The best of each side is the one with the highest mean test AUC, so the gap flatters neither side more than the other.
+    The best of each side is the one with the highest mean test AUC: a choice that luck helps. So each end of the interval is corrected
+    (Bonferroni) for how many systems its side could choose from: the low end for those with, the high end for those without.
 
     Args:
         cells: Finished cells of one data set.
@@ -264,9 +266,11 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None
     if found.empty:
         return None
     row = found.iloc[0]
+    half = (row["high"] - row["low"]) / 2
+    low, high = (row["gap"] + sign * half * -ndtri(0.025 / len(side)) / NORMAL for sign, side in ((-1, lm), (1, rivals)))
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
-        float(row["gap"]), float(row["low"]), float(row["high"]), int(row["test_rows"]), int(row["seeds"]),
+        float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]),
     )  # fmt: skip
 
 

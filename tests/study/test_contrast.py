@@ -152,3 +152,10 @@ def test_verdict_compares_the_best_of_each_side(results):
     assert found.says == "ahead"
     assert found.test_rows == USERS * EACH / 2
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
+
+
+def test_systems_that_know_nothing_get_no_verdict():
+    """Choosing the luckiest of eight rivals would make the language model look behind in one world of seven; the interval allows for it."""
+    nothing = dict.fromkeys(("history-lr", "stats-lr", "lightgbm", "deepfm", "din", "autoint", "sim", "caser", "laser-llm"), 0.0)
+    said = [contrast.verdict(*made_results(nothing, seeds=(0,), shots=(64,), seed=world), 64).says for world in range(100)]
+    assert said.count("level") >= 94

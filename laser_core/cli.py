@@ -30,6 +30,7 @@ class LaserGroup(PoliteGroup):
         "data": "The same command goes on, with what is already downloaded.",
         "train": "Nothing was written: the same command starts again.",
         "score": "Nothing was written: the same command starts again.",
+        "bench": "The parts that were finished are kept: --part NAME measures one.",
     }
 
 
@@ -44,8 +45,10 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: which there are, get one, its card.")
 study_app = typer.Typer(no_args_is_help=True, help="Studies: a grid of cells, computed where missing, kept in the result store.")
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: what things cost on this machine, beside other toolkits.")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
+app.add_typer(bench_app, name="bench")
 
 
 def _systems() -> list[str]:
@@ -495,6 +498,53 @@ def _without_language_models(study: Study) -> Study:
 
 def _pairs(options: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+# ---- benchmarks --------------------------------------------------------------------------------------------------------------
+
+
+@bench_app.command("crm", epilog="Example: `laser bench crm --part deepfm --part din`")
+def bench_crm(
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="deepfm, din, few-shot, scoring, history, two or memory; without it all.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/crm.json in LASER_STORE.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Conventional models beside DeepCTR-Torch and torch-rechub: training, few-shot cells, scoring, long histories, two runs, memory."""
+    from laser_core.bench import crm
+
+    out = out or get_settings().store / "bench" / "crm.json"
+    with progress_bar("benchmark") as progress:
+        crm.run(out, part or (), repeats, progress)
+    _print_benchmark(out, part or list(crm.PARTS), as_json)
+
+
+def _print_benchmark(path: Path, parts: list[str], as_json: bool) -> None:
+    """Parts of a record: what was measured, and what is held against a goal."""
+    from laser_core.bench.measure import read_record
+
+    record = read_record(path)
+    if as_json:
+        print_json({**record, "parts": {name: record["parts"][name] for name in parts}})
+        return
+    for name in parts:
+        found = record["parts"][name]
+        rows = [
+            (row["case"], row["who"], f"{row['median']:,.5g}", f"{row['low']:,.5g} - {row['high']:,.5g}", row["unit"])
+            for row in found["measurements"]
+        ]
+        print_table(found["title"], ["case", "who", "median", "range", "unit"], rows, numbers=["median", "range"])
+        for check in found["checks"]:
+            goal = f" (goal: at {'least' if check['at_least'] else 'most'} {check['goal']:g})" if "goal" in check else ""
+            mark = {True: "[OK]", False: "[FAIL]", None: "[--]"}[check.get("met")]
+            print(f"{mark} {check['what']}: {check['median']:.4g} ({check['low']:.4g} - {check['high']:.4g}){goal}")
+        for reason in found["missing"]:
+            note(f"not measured: {reason}")
+    note(f"the record: {path}")
 
 
 # ---- the demo and the dashboard ----------------------------------------------------------------------------------------------

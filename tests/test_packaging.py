@@ -18,7 +18,9 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = {name: lines for name, lines in PYPROJECT["project"]["optional-dependencies"].items() if name != "all"}
+OPTIONAL = PYPROJECT["project"]["optional-dependencies"]
+EXTRAS = {name: lines for name, lines in OPTIONAL.items() if name not in ("all", "bench")}
+BENCH = [Requirement(line) for line in OPTIONAL["bench"]]  # only compared with: neither installed by `all` nor pinned
 DIRECT = [Requirement(line) for line in [*PYPROJECT["project"]["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 OTHER_TOOLKITS = {PROJECT / "laser_core" / "bench" / "peers.py"}  # imports what we are compared with, where it is installed
@@ -53,7 +55,7 @@ def test_tests_run_with_the_pinned_versions():
 
 def test_each_dependency_states_its_reason():
     block = re.findall(r'^  "[a-z0-9-]+>=[^"]*",.*$', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(block) == len(DIRECT)
+    assert len(block) == len(DIRECT) + len(BENCH)
     assert not [line for line in block if "#" not in line]
 
 
@@ -74,7 +76,7 @@ def test_conda_environment_adds_nothing_of_its_own():
 def test_imports_of_the_package_are_declared():
     """What the code imports is in pyproject.toml (an import of something only installed by chance breaks elsewhere)."""
     import_names = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
-    declared = {import_names.get(requirement.name, requirement.name.replace("-", "_")) for requirement in DIRECT}
+    declared = {import_names.get(requirement.name, requirement.name.replace("-", "_")) for requirement in [*DIRECT, *BENCH]}
     found = set()
     for path in {*(PROJECT / "laser_core").rglob("*.py"), *(PROJECT / "app").rglob("*.py")} - OTHER_TOOLKITS:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -6,31 +6,40 @@ models run with their default options and everything through the trainer that st
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laser_core.bench.measure import Child, Part, call, in_turns, write_part
-from laser_core.bench.peers import PEERS, Plan, Table, installed, not_installed
+from laser_core.bench.measure import Child, Part, call, in_turns, read_record, write_part
+from laser_core.bench.peers import PEERS, DeepCTRTorch, Plan, Table, installed, not_installed
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import unknown
 from laser_core.progress import Progress, no_progress
+from laser_core.systems import create
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from laser_core.crm.base import CRM
-    from laser_core.crm.inputs import Inputs, Samples
+    from laser_core.crm.inputs import Samples
 
 KIT = "Laser study kit"
 LABELS = {"deepfm": "DeepFM", "din": "DIN"}
 BATCH = 1024
+SCORED_AT_ONCE = 4096
 SHOTS, EPOCHS, TEST_ROWS = 1024, 20, 30_000  # of a few-shot cell
+HISTORIES = (10, 30, 100, 300)
+COPIES = (1, 2, 4, 8)
 SPEED, SECONDS, MEGABYTES = "rows a CPU-second", "CPU-seconds", "MB"
 
 
@@ -46,87 +55,95 @@ def run(out: Path, parts: Sequence[str] = (), repeats: int = 5, progress: Progre
     for name in parts:
         if name not in PARTS:
             raise unknown("part", name, PARTS)
+    read_record(out)  # a wrong file is better found before than after the work
     chosen = [name for name in PARTS if not parts or name in parts]
+    packages = ("torch", *(peer.project for peer in PEERS))
     with tempfile.TemporaryDirectory(prefix="laser-bench-") as folder:
-        world = Path(folder) / "world"
         for number, name in enumerate(chosen):
-            progress(f"{name}: {PARTS[name].__doc__.splitlines()[0]}", number, len(chosen))
+            progress(f"benchmark {name}", number, len(chosen))
             started = datetime.now(UTC)
-            if not world.exists():
-                call("laser_core.bench.crm:make_world", folder=str(world))
-            part = PARTS[name](world, repeats)
-            packages = ("torch", *(peer.name.lower() for peer in PEERS))
+            part = PARTS[name](Path(folder), repeats)
             write_part(out, name, part, {**made_with(started, 1, packages), "repeats": repeats})
-        progress("done", len(chosen), len(chosen))
+    progress("done", len(chosen), len(chosen))
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------------------
 
 
-def train_speed(model: str, goal: float, rows: int, world: Path, repeats: int) -> Part:
-    """Training beside the toolkits: one epoch, batches of 1,024, histories of 30."""
-    speeds = call("laser_core.bench.crm:training", folder=str(world), model=model, rows=rows, repeats=repeats)
-    part = Part(missing=not_installed())
+def train_deepfm(scratch: Path, repeats: int) -> Part:
+    """Training DeepFM."""
+    return _train_speed("deepfm", 65_536, 2.3, _world(scratch), repeats)
+
+
+def train_din(scratch: Path, repeats: int) -> Part:
+    """Training DIN."""
+    return _train_speed("din", 16_384, 3.0, _world(scratch), repeats)
+
+
+def _train_speed(model: str, rows: int, goal: float, world: Path, repeats: int) -> Part:
+    label = LABELS[model]
+    part = Part(f"Training {label}: batches of {BATCH:,}, histories of 30", missing=not_installed())
+    speeds = call(f"{__name__}:training", folder=str(world), model=model, rows=rows, repeats=repeats)
     for who, values in speeds.items():
-        part.measured(f"{LABELS[model]}, training", who, SPEED, values)
+        part.measured(label, who, SPEED, values)
     for who in list(speeds)[1:]:
-        aim = goal if who == "DeepCTR-Torch" else None
-        part.compared(f"{LABELS[model]} trains so many times as fast as {who}", speeds[KIT], speeds[who], aim)
-    return part
-
-
-def few_shot(world: Path, repeats: int) -> Part:
-    """A few-shot cell from start to end, the start of the process counted: 1,024 rows, 20 epochs with validation, 30,000 test rows."""
-    part = Part(missing=not_installed())
-    with tempfile.TemporaryDirectory() as folder:
-        for model in LABELS:
-            plan = call("laser_core.bench.crm:prepare_few_shot", folder=str(world), model=model, to=folder)
-            tasks = {KIT: partial(Child, "laser_core.bench.crm:few_shot_cell", folder=str(world), model=model)}
-            for peer in installed():
-                tasks[peer.name] = partial(Child, "laser_core.bench.crm:few_shot_peer", peer=peer.name, tables=folder, plan=plan)
-            seconds = in_turns({who: partial(_cpu_seconds, task) for who, task in tasks.items()}, repeats)
-            for who, values in seconds.items():
-                part.measured(f"{LABELS[model]}, few-shot cell", who, SECONDS, values)
-            for who in list(seconds)[1:]:
-                aim = 7.0 if (model, who) == ("deepfm", "DeepCTR-Torch") else None
-                part.compared(f"a few-shot cell of {LABELS[model]} costs {who} so many times as much", seconds[who], seconds[KIT], aim)
-    return part
-
-
-def scoring(world: Path, repeats: int) -> Part:
-    """Scoring by a fitted model, 1, 256 or 4,096 rows a call."""
-    part = Part(missing=not_installed())
-    for model in LABELS:
-        for batch in (1, 256, 4096):
-            speeds = call("laser_core.bench.crm:scoring_speed", folder=str(world), model=model, batch=batch, repeats=repeats)
-            for who, values in speeds.items():
-                part.measured(f"{LABELS[model]}, {batch:,} a call", who, SPEED, values)
-    return part
-
-
-def history_cost(world: Path, repeats: int) -> Part:
-    """Training DIN with longer and longer histories, every one full."""
-    part = Part(missing=not_installed())
-    lengths = (10, 30, 100, 300)
-    long = world.parent / "long"
-    if not long.exists():
-        call("laser_core.bench.crm:make_world", folder=str(long), users=300, fewest=lengths[-1] + 60)
-    cost = {}
-    for history in lengths:
-        rows = 4096 if history <= 100 else 2048
-        speeds = call(
-            "laser_core.bench.crm:training", folder=str(long), model="din", rows=rows, repeats=repeats, history=history, full=True
+        part.compared(
+            f"{label} trains so many times as fast as {who}", speeds[KIT], speeds[who], goal if who == DeepCTRTorch.name else None
         )
-        for who, values in speeds.items():
-            part.measured(f"history of {history}", who, "CPU-microseconds a row", [1e6 / value for value in values])
-        cost[history] = [1e6 / value for value in speeds[KIT]]
-    part.compared("a history of 300 costs so many times as much as one of 10", cost[300], cost[10])
     return part
 
 
-def two_at_once(world: Path, repeats: int) -> Part:
-    """Two runs side by side on two cores, beside one alone (wall seconds from start to end)."""
-    start = partial(Child, "laser_core.bench.crm:one_run", folder=str(world))
+def few_shot(scratch: Path, repeats: int) -> Part:
+    """A few-shot cell from the start of its process to its end."""
+    part = Part(
+        f"A few-shot cell: {SHOTS:,} rows, {EPOCHS} epochs with validation, {TEST_ROWS:,} test rows, start-up counted",
+        missing=not_installed(),
+    )
+    world = str(_world(scratch))
+    for model, label in LABELS.items():
+        tables = scratch / f"few-shot-{model}"
+        plan = call(f"{__name__}:prepare_few_shot", folder=world, model=model, to=str(tables))
+        cells = {KIT: partial(Child, f"{__name__}:few_shot_cell", folder=world, model=model)}
+        for peer in installed():
+            cells[peer.name] = partial(Child, f"{__name__}:few_shot_peer", peer=peer.name, tables=str(tables), plan=plan)
+        seconds = in_turns({who: partial(_cpu_seconds, cell) for who, cell in cells.items()}, repeats, warm_up=False)
+        for who, values in seconds.items():
+            part.measured(f"{label}, batches of {plan['batch_size']}", who, SECONDS, values)
+        for who in list(seconds)[1:]:
+            goal = 7.0 if (model, who) == ("deepfm", DeepCTRTorch.name) else None
+            part.compared(f"a few-shot cell of {label} costs {who} so many times as much", seconds[who], seconds[KIT], goal)
+    return part
+
+
+def scoring(scratch: Path, repeats: int) -> Part:
+    """Scoring by a fitted model, some rows a call."""
+    part = Part("Scoring by a fitted model, 1, 256 or 4,096 rows a call", missing=not_installed())
+    for model, label in LABELS.items():
+        for batch in (1, 256, 4096):
+            speeds = call(f"{__name__}:scoring_speed", folder=str(_world(scratch)), model=model, batch=batch, repeats=repeats)
+            for who, values in speeds.items():
+                part.measured(f"{label}, {batch:,} rows a call", who, SPEED, values)
+    return part
+
+
+def history_cost(scratch: Path, repeats: int) -> Part:
+    """Training DIN with longer and longer histories."""
+    part = Part("Training DIN with longer and longer histories, all of them full", missing=not_installed())
+    long = _world(scratch, "long", users=300, fewest=2 * HISTORIES[-1])
+    cost = {}
+    for history in HISTORIES:
+        speeds = call(f"{__name__}:training", folder=str(long), model="din", rows=2048, repeats=repeats, history=history)
+        for who, values in speeds.items():
+            part.measured(f"history of {history}", who, "CPU-microseconds a row", [1e6 / value for value in values], history=history)
+        cost[history] = [1e6 / value for value in speeds[KIT]]
+    first, last = HISTORIES[0], HISTORIES[-1]
+    part.compared(f"a history of {last} costs so many times as much as one of {first}", cost[last], cost[first])
+    return part
+
+
+def two_at_once(scratch: Path, repeats: int) -> Part:
+    """Two runs side by side on two cores, beside one alone."""
+    start = partial(Child, f"{__name__}:one_run", folder=str(_world(scratch)))
 
     def wall(runs: int) -> float:
         begin = time.perf_counter()
@@ -134,45 +151,46 @@ def two_at_once(world: Path, repeats: int) -> Part:
             child.result()
         return time.perf_counter() - begin
 
-    seconds = in_turns({"one": partial(wall, 1), "two": partial(wall, 2)}, repeats)
-    part = Part()
-    part.measured("DIN, one run alone", KIT, "seconds", seconds["one"])
-    part.measured("DIN, two runs at once", KIT, "seconds", seconds["two"])
+    seconds = in_turns({"one": partial(wall, 1), "two": partial(wall, 2)}, repeats, warm_up=False)
+    part = Part("Two runs of DIN at once on two cores (wall seconds, so neighbours count)")
+    part.measured("one run alone", KIT, "seconds", seconds["one"])
+    part.measured("two runs at once", KIT, "seconds", seconds["two"])
     part.compared("two runs at once do so many times the work of one", [2 * one for one in seconds["one"]], seconds["two"], 1.7)
     return part
 
 
-def memory(world: Path, repeats: int) -> Part:
-    """Peak memory of training DIN: on MovieLens-1M where it is parsed here, and on 1, 2, 4 and 8 copies of made-up data."""
+def memory(scratch: Path, repeats: int) -> Part:
+    """Peak memory of training DIN."""
     from laser_core import datasets
 
-    part = Part()
+    part = Part("Peak memory of training DIN: on MovieLens-1M, and on 1, 2, 4 and 8 copies of made-up data")
     real = datasets.cache_folder("ml-1m")
     if real.exists():
-        peak = call("laser_core.bench.crm:peak_memory", folder=str(real), epochs=1)
-        part.measured("MovieLens-1M, a whole epoch", KIT, MEGABYTES, [peak["megabytes"]])
-        part.checked("peak memory of training DIN on MovieLens-1M, MB", [peak["megabytes"]], 1500, at_least=False)
+        peaks = [call(f"{__name__}:peak_memory", folder=str(real), epochs=1)["megabytes"]]
+        part.measured("MovieLens-1M, a whole epoch", KIT, MEGABYTES, peaks)
+        part.checked("training DIN on MovieLens-1M peaks at so many MB", peaks, 1500, at_least=False)
     else:
-        part.missing.append("MovieLens-1M is not here (laser data get ml-1m)")
-    peaks = {}
-    for times in (1, 2, 4, 8):
-        copied = world.parent / f"copies{times}"
-        call("laser_core.bench.crm:make_copies", folder=str(world), to=str(copied), times=times)
-        peaks[times] = call("laser_core.bench.crm:peak_memory", folder=str(copied))
-        part.measured(f"made-up data, {times} x {peaks[1]['rows']:,} samples", KIT, MEGABYTES, [peaks[times]["megabytes"]])
-        part.measured(f"made-up data, {times} x {peaks[1]['rows']:,} samples, encoding", KIT, SECONDS, [peaks[times]["encode_seconds"]])
-    for what in ("megabytes", "encode_seconds"):
-        early = peaks[2][what] - peaks[1][what]
-        late = (peaks[8][what] - peaks[4][what]) / 4
+        part.missing.append("MovieLens-1M: not here (laser data get ml-1m)")
+    found = {}
+    for times in COPIES:
+        copied = scratch / f"copies-{times}"
+        call(f"{__name__}:make_copies", folder=str(_world(scratch)), to=str(copied), times=times)
+        found[times] = call(f"{__name__}:peak_memory", folder=str(copied))
+        shutil.rmtree(copied)
+        case = f"{times} x {found[COPIES[0]]['rows']:,} samples"
+        part.measured(case, KIT, MEGABYTES, [found[times]["megabytes"]])
+        part.measured(case, KIT, f"{SECONDS} to encode", [found[times]["encode_seconds"]])
+    for name, words in (("megabytes", "memory"), ("encode_seconds", "time to encode")):
+        slopes = [(found[more][name] - found[less][name]) / (more - less) for less, more in pairwise(COPIES)]
         part.checked(
-            f"{what.replace('_', ' ')} a further copy: the last ones beside the first (1 is linear)", [late / early], 1.3, at_least=False
+            f"{words}: a further copy costs so many times as much at 8 copies as at 2", [slopes[-1] / slopes[0]], 1.3, at_least=False
         )
     return part
 
 
 PARTS: dict[str, Callable[[Path, int], Part]] = {
-    "deepfm": partial(train_speed, "deepfm", 2.3, 65_536),
-    "din": partial(train_speed, "din", 3.0, 16_384),
+    "deepfm": train_deepfm,
+    "din": train_din,
     "few-shot": few_shot,
     "scoring": scoring,
     "history": history_cost,
@@ -181,8 +199,12 @@ PARTS: dict[str, Callable[[Path, int], Part]] = {
 }
 
 
-def _cpu_seconds(start: Callable[[], Child]) -> float:
-    return start().result()["cpu_seconds"]
+def _world(scratch: Path, name: str = "world", **changes: Any) -> Path:
+    """The folder of a made-up data set, made when it is first asked for."""
+    folder = scratch / name
+    if not folder.exists():
+        call(f"{__name__}:make_world", folder=str(folder), **changes)
+    return folder
 
 
 # ---- what runs in processes of its own -----------------------------------------------------------------------------------------
@@ -202,29 +224,25 @@ def make_copies(folder: str, to: str, times: int) -> None:
     copies(CTRDataset.load(Path(folder)), times).save(Path(to))
 
 
-def training(folder: str, model: str, rows: int, repeats: int, history: int = 0, full: bool = False) -> dict[str, list[float]]:
+def training(folder: str, model: str, rows: int, repeats: int, history: int = 0) -> dict[str, list[float]]:
     """Rows a CPU-second of one epoch, in turns.
 
     Args:
-        history: K; 0 for the data set's own.
-        full: Only rows whose history has K events.
+        history: K, and only rows that have so long a history; 0: the data set's own K, and any rows.
     """
     dataset = CTRDataset.load(Path(folder))
     system = _system(model, epochs=1, steps=1, batch_size=BATCH, history=history)
-    chosen = np.asarray(dataset.train)
-    if full:
-        chosen = chosen[dataset.sample_event[chosen] - dataset.history_start(chosen, 0) >= history]
-    chosen = np.random.default_rng(0).choice(chosen, rows, replace=False)
-    inputs = system.fit_inputs(dataset, dataset.train)
-    samples = inputs.encode(dataset, chosen)
-    valid = inputs.encode(dataset, dataset.valid[:64])
+    inputs = system.inputs_ = system.fit_inputs(dataset, dataset.train)
+    enough = dataset.sample_event[dataset.train] - dataset.history_start(dataset.train, 0) >= history
+    chosen = np.random.default_rng(0).choice(dataset.train[enough], rows, replace=False)
+    samples, valid = system.encode(dataset, chosen), system.encode(dataset, dataset.valid[:64])
 
     def kit() -> float:
-        module = _module(system, inputs)
+        module = _module(system)
         return _speed(rows, lambda: _train(system, module, samples, valid))
 
     runs = {KIT: kit}
-    table, plan = Table.of(inputs, samples), _plan(model, system, inputs)
+    table, plan = Table.of(inputs, samples), _plan(model, system)
     for peer in installed():
 
         def theirs(peer=peer) -> float:
@@ -236,28 +254,19 @@ def training(folder: str, model: str, rows: int, repeats: int, history: int = 0,
 
 
 def scoring_speed(folder: str, model: str, batch: int, repeats: int) -> dict[str, list[float]]:
-    """Rows a CPU-second of calls that score `batch` rows each, through each side's public interface."""
+    """Rows a CPU-second of calls that score `batch` rows each, through the public interface of each side."""
     dataset = CTRDataset.load(Path(folder))
-    calls = max(2, min(200, 16_384 // batch))
     system = _system(model, epochs=1, steps=1)
     system.fit(dataset, dataset.train[:BATCH], dataset.valid[:64])
-    rows = np.asarray(dataset.test[: calls * batch]).reshape(calls, batch)
-
-    def kit() -> float:
-        return _speed(rows.size, lambda: [system.predict(dataset, some) for some in rows])
-
-    runs = {KIT: kit}
-    plan = _plan(model, system, system.inputs_)
-    table = Table.of(system.inputs_, system.encode(dataset, rows.ravel()))
-    tables = [table.rows(slice(first, first + batch)) for first in range(0, rows.size, batch)]
+    rows = np.asarray(dataset.test[: batch * max(2, min(100, 16_384 // batch))]).reshape(-1, batch)  # (calls, batch)
+    runs = {KIT: lambda: _speed(rows.size, lambda: [system.predict(dataset, some) for some in rows])}
+    plan = _plan(model, system)
+    tables = [Table.of(system.inputs_, system.encode(dataset, some)) for some in rows]
+    start = Table.of(system.inputs_, system.encode(dataset, dataset.train[:BATCH]))
     for peer in installed():
         built = peer(plan)
-        built.fit(tables[0].rows(slice(0, 64)) if batch > 1 else table.rows(slice(0, 64)), 64, epochs=1)
-
-        def theirs(built=built) -> float:
-            return _speed(rows.size, lambda: [built.predict(some, batch) for some in tables])
-
-        runs[peer.name] = theirs
+        built.fit(start, BATCH, epochs=1)
+        runs[peer.name] = partial(_speed, rows.size, lambda built=built: [built.predict(table, batch) for table in tables])
     return in_turns(runs, repeats)
 
 
@@ -270,29 +279,25 @@ def few_shot_cell(folder: str, model: str) -> int:
 
 
 def prepare_few_shot(folder: str, model: str, to: str) -> dict[str, Any]:
-    """Write the same cell's samples as the toolkits read them; the plan of the model, ready for JSON."""
+    """Write the same cell's samples as the toolkits read them; the plan of the model and the batch, ready for JSON."""
     dataset = CTRDataset.load(Path(folder))
     system, rows = _system(model), dataset.shots(SHOTS, 0)
-    inputs = system.fit_inputs(dataset, rows)
+    inputs = system.inputs_ = system.fit_inputs(dataset, rows)
+    Path(to).mkdir(parents=True)
     parts = {"train": rows, "valid": dataset.validation_rows(SHOTS, 0), "test": dataset.test_rows(TEST_ROWS)}
     for name, chosen in parts.items():
-        Table.of(inputs, inputs.encode(dataset, chosen)).save(Path(to) / f"{name}.npz")
-    return dataclasses.asdict(_plan(model, system, inputs))
+        Table.of(inputs, system.encode(dataset, chosen)).save(Path(to) / f"{name}.npz")
+    batch_size = min(system.options.batch_size, max(16, SHOTS // system.options.steps))  # what the trainer makes of so few shots
+    return {**dataclasses.asdict(_plan(model, system)), "batch_size": batch_size}
 
 
 def few_shot_peer(peer: str, tables: str, plan: dict[str, Any]) -> int:
     """The same by a toolkit, from arrays that are ready."""
-    (kind,) = (entry for entry in PEERS if entry.name == peer)
+    (toolkit,) = (entry for entry in PEERS if entry.name == peer)
     train, valid, test = (Table.load(Path(tables) / f"{name}.npz") for name in ("train", "valid", "test"))
-    built = kind(Plan(**plan))
-    batch = few_shot_batch(plan["options"])
-    built.fit(train, batch, EPOCHS, valid)
-    return len(built.predict(test, 4096))
-
-
-def few_shot_batch(options: dict[str, Any]) -> int:
-    """The batch that the kit's trainer makes of so few shots."""
-    return min(options["batch_size"], max(16, SHOTS // options["steps"]))
+    built = toolkit(Plan(**{name: value for name, value in plan.items() if name != "batch_size"}))
+    built.fit(train, plan["batch_size"], EPOCHS, valid)
+    return len(built.predict(test, SCORED_AT_ONCE))
 
 
 def one_run(folder: str) -> None:
@@ -302,7 +307,7 @@ def one_run(folder: str) -> None:
 
 
 def peak_memory(folder: str, epochs: int = 0) -> dict[str, float]:
-    """Peak memory of a process that trains DIN on all samples of a data set.
+    """Peak memory of a process that trains DIN as studies do on all samples of a data set.
 
     Args:
         epochs: Train so many; 0: only the first steps, which need as much memory as all others.
@@ -311,15 +316,13 @@ def peak_memory(folder: str, epochs: int = 0) -> dict[str, float]:
 
     with Meter() as meter:
         dataset = CTRDataset.load(Path(folder))
-        system = _system("din", epochs=max(epochs, 1))
+        system = create("din", epochs=max(epochs, 1))
         begin = time.process_time()
-        inputs = system.fit_inputs(dataset, dataset.train)
-        samples, valid = inputs.encode(dataset, dataset.train), inputs.encode(dataset, dataset.validation_rows("all", 0))
+        system.inputs_ = system.fit_inputs(dataset, dataset.train)
+        samples, valid = (system.encode(dataset, rows) for rows in (dataset.train, dataset.validation_rows("all", 0)))
         encode_seconds = time.process_time() - begin
-        try:
-            _train(system, _module(system, inputs), samples, valid, no_progress if epochs else _stop)
-        except _EnoughError:
-            pass
+        with contextlib.suppress(_EnoughError):
+            _train(system, _module(system), samples, valid, no_progress if epochs else _stop)
     return {"megabytes": meter.peak_memory_mb, "rows": len(samples), "encode_seconds": encode_seconds}
 
 
@@ -332,27 +335,28 @@ def _stop(message: str, done: int, total: int) -> None:
 
 
 def _system(model: str, **options: Any) -> CRM:
-    from laser_core.systems import create
+    """A model of the kit on the plain input, which toolkits can read too."""
+    return create(model, statistics=False, **options)
 
-    return create(model, **options)
 
-
-def _module(system: CRM, inputs: Inputs):
-    """The untrained torch module."""
+def _module(system: CRM) -> nn.Module:
+    """The untrained torch module of a system whose inputs are fitted."""
     import torch
 
     torch.manual_seed(0)
-    return system.Model(inputs.sizes, system.options)
+    return system.build()
 
 
-def _train(system: CRM, module: Any, samples: Samples, valid: Samples, progress: Progress = no_progress) -> None:
+def _train(system: CRM, module: nn.Module, samples: Samples, valid: Samples, progress: Progress = no_progress) -> None:
     from laser_core.crm.trainer import one_thread, train
 
     with one_thread():
         train(module, samples, valid, system.options, 0, system.piece, progress=progress)
 
 
-def _plan(model: str, system: CRM, inputs: Inputs) -> Plan:
+def _plan(model: str, system: CRM) -> Plan:
+    """A system whose inputs are fitted, as the toolkits build it."""
+    inputs = system.inputs_
     sizes = {name: 1 + len(known) for name, known in zip(inputs.names, inputs.known, strict=True)}
     return Plan(model, sizes, inputs.ratings, inputs.history, dataclasses.asdict(system.options))
 
@@ -361,3 +365,7 @@ def _speed(rows: int, work: Callable[[], Any]) -> float:
     begin = time.process_time()
     work()
     return rows / (time.process_time() - begin)
+
+
+def _cpu_seconds(start: Callable[[], Child]) -> float:
+    return start().result()["cpu_seconds"]

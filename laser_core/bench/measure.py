@@ -94,15 +94,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 class Part:
     """What one part of a benchmark found: numbers, checks against a goal, and what could not be measured here and why."""
 
+    title: str
     measurements: list[dict[str, Any]] = field(default_factory=list)
-    """case, who, unit, median, low, high"""
+    """case, who, unit, median, low, high, and what else describes the case"""
     checks: list[dict[str, Any]] = field(default_factory=list)
     """what, median, low, high, and maybe goal, at_least (or at most), met"""
     missing: list[str] = field(default_factory=list)
 
-    def measured(self, case: str, who: str, unit: str, values: Sequence[float]) -> None:
+    def measured(self, case: str, who: str, unit: str, values: Sequence[float], **more: float) -> None:
         """Note what was measured, over repeats."""
-        self.measurements.append({"case": case, "who": who, "unit": unit, **spread(values)})
+        self.measurements.append({"case": case, "who": who, "unit": unit, **spread(values), **more})
 
     def compared(self, what: str, first: Sequence[float], second: Sequence[float], goal: float | None = None) -> None:
         """Note how many times as large the first numbers are as the second, round by round."""

@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from laser_core.crm.inputs import Inputs, Samples
 
-INSTALL = 'pip install "deepctr-torch>=0.3" "torch-rechub>=0.9"'
+INSTALL = 'pip install -e ".[bench]" -c constraints.txt'
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ class Peer(Protocol):
 
     name: ClassVar[str]
     package: ClassVar[str]
+    """as it is imported"""
+    project: ClassVar[str]
+    """as it is installed"""
     model: Any
     """the built torch module"""
 
@@ -111,6 +114,7 @@ class DeepCTRTorch:
 
     name = "DeepCTR-Torch"
     package = "deepctr_torch"
+    project = "deepctr-torch"
 
     def __init__(self, plan: Plan) -> None:
         from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
@@ -150,6 +154,7 @@ class TorchRecHub:
 
     name = "torch-rechub"
     package = "torch_rechub"
+    project = "torch-rechub"
 
     def __init__(self, plan: Plan) -> None:
         from torch_rechub.basic.features import SequenceFeature, SparseFeature

@@ -1,0 +1,1 @@
+"""Conventional recommendation models, one file each, their shared layers and trainer, and the reference models."""

@@ -1,0 +1,1 @@
+"""The language model as a generator and encoder of features for conventional models."""

@@ -1,22 +1,28 @@
-"""Live scoring without blocking a page: one worker thread for all sessions, one open model at a time, jobs that can be cancelled."""
+"""Live scoring without blocking a page: one language model in a process of its own for all sessions, and jobs that can be cancelled."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import streamlit as st
+import words
 
-from laser_core.errors import LaserError
 from laser_core.lm.prompts import Prompt
 from laser_core.settings import PROJECT
 
 MOST_WAITING = 20
+IDLE_SECONDS = 600
+"""after so long without a job the process is ended and its memory given back"""
 NEEDED = ("torch", "transformers", "peft")
+COMMAND = (sys.executable, "-m", "laser_core.explain")
 
 
 @dataclass
@@ -39,11 +45,11 @@ class Job:
 
 
 class Worker:
-    """Scores jobs one after another."""
+    """Has jobs scored one after another."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[Job] = queue.Queue(MOST_WAITING)
-        self._open: tuple[tuple[str, Path | None], object] | None = None
+        self._process: subprocess.Popen[str] | None = None
         self.opened = 0
         """how many times a model was loaded"""
         threading.Thread(target=self._run, daemon=True, name="live scoring").start()
@@ -60,39 +66,63 @@ class Worker:
         """How many jobs are in front of a new one."""
         return self._jobs.qsize()
 
+    def close(self) -> None:
+        """End the process; the next job starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
     def _run(self) -> None:
         while True:
-            job = self._jobs.get()
+            try:
+                job = self._jobs.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                self.close()
+                continue
             try:
                 self._work(job)
-            except LaserError as error:
-                job.state, job.error = "failed", str(error)
-            except Exception as error:  # whatever happens to one job, the next must be served
-                job.state, job.error = "failed", f"{type(error).__name__}: {error}"
+            except (OSError, ValueError) as error:
+                self.close()
+                job.state, job.error = "failed", f"the process that scores ended ({error}): there may be too little memory"
 
     def _work(self, job: Job) -> None:
-        from laser_core.explain import LiveModel
-
-        if job.stop.is_set():
-            job.state = "cancelled"
-            return
-        wanted = (job.backbone, job.adapter)
-        if self._open is None or self._open[0] != wanted:
-            job.state, self._open = "opening", None  # forget the old model before the new one takes its memory
-            self._open = (wanted, LiveModel(job.backbone, job.adapter))
-            self.opened += 1
-        job.state = "scoring"
         for prompt in job.prompts:
             if job.stop.is_set():
                 job.state = "cancelled"
                 return
-            job.results.append(self._open[1].probability(prompt))
+            job.state = "scoring"
+            answer = self._ask(job, prompt)
+            if "error" in answer:
+                job.state, job.error = "failed", answer["error"]
+                return
+            job.results.append(answer["probability"])
         job.state = "done"
+
+    def _ask(self, job: Job, prompt: Prompt) -> dict:
+        """One prompt's answer.
+
+        Raises:
+            OSError, ValueError: The process is gone.
+        """
+        if self._process is None or self._process.poll() is not None:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            self._process = subprocess.Popen(COMMAND, **pipes, text=True, encoding="utf-8")
+        adapter = None if job.adapter is None else str(job.adapter)
+        request = {"backbone": job.backbone, "adapter": adapter, "text": prompt.text, "answers": list(prompt.answers)}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        if "opening" in answer:
+            job.state = "opening"
+            self.opened += 1
+            answer = json.loads(self._process.stdout.readline())
+            job.state = "scoring"
+        return answer
 
 
 @st.cache_resource
 def worker() -> Worker:
-    """The one worker of this process."""
+    """The one worker of this dashboard."""
     return Worker()
 
 
@@ -103,8 +133,6 @@ def missing() -> list[str]:
 
 def adapters(backbone: str) -> dict[str, Path | None]:
     """Models fitted by `laser train laser-llm ... --out models/NAME` on this backbone: name -> adapter folder."""
-    import json
-
     found: dict[str, Path | None] = {"untuned": None}
     for file in sorted((PROJECT / "models").glob("*/model.json")):
         try:
@@ -138,13 +166,11 @@ def follow(key: str) -> Job | None:
         _watch(key)
         return None
     if job.state == "failed":
-        import words
-
         st.error(words.markdown(job.error, 300), icon=":material/error:")
     return job
 
 
-@st.fragment(run_every=0.7)
+@st.fragment(run_every=1)
 def _watch(key: str) -> None:
     job = st.session_state.get(key)
     if job is None or job.over:

@@ -1,15 +1,22 @@
-"""Why this answer? What-if histories, leaving one rating out, and a language model kept open to score prompts one by one."""
+"""Why this answer? What-if histories, leaving one rating out, and a language model kept open to score prompts one by one.
+
+`python -m laser_core.explain` is that language model as a process of its own (see `serve`), so that a page which asks it stays quick.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import UserError
+from laser_core.errors import LaserError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.prompts import Prompt
 from laser_core.progress import Progress, no_progress
@@ -120,3 +127,38 @@ def as_prompt(text: str, answers: tuple[str, str]) -> Prompt:
     """Free text as a prompt whose answer follows its end."""
     space = "" if text[-1:].isspace() or not text else " "
     return Prompt(text, np.array([len(text)]), np.array([0]), (space + answers[0].strip(), space + answers[1].strip()), 0)
+
+
+def serve(requests: Iterable[str], answers: TextIO) -> None:
+    """Answer requests, one JSON object a line, with one JSON object a line; one model is open at a time.
+
+    Request: `{"backbone": ..., "adapter": folder or null, "text": ..., "answers": [yes, no]}` with the answers as they follow the text.
+    Answer: `{"probability": ...}`, or `{"error": ...}`. A line `{"opening": true}` goes ahead where a model is opened first.
+    """
+
+    def say(**words: object) -> None:
+        print(json.dumps(words), file=answers, flush=True)
+
+    is_open, model = None, None
+    for line in requests:
+        request = json.loads(line)
+        wanted = (request["backbone"], request["adapter"])
+        try:
+            if is_open != wanted:
+                say(opening=True)
+                is_open, model = None, None  # forget the old model before the new one takes its memory
+                model = LiveModel(request["backbone"], Path(request["adapter"]) if request["adapter"] else None)
+                is_open = wanted
+            text = request["text"]
+            say(probability=model.probability(Prompt(text, np.array([len(text)]), np.array([0]), tuple(request["answers"]), 0)))
+        except LaserError as error:
+            say(error=str(error))
+        except Exception as error:  # whatever one request does, the next must be served
+            say(error=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    serve(sys.stdin, own)

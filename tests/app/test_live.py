@@ -2,83 +2,111 @@
 
 from __future__ import annotations
 
-import threading
+import io
+import json
+import sys
 import time
 
+import numpy as np
 import pytest
 
+from laser_core import explain
+from laser_core.lm.prompts import Prompt
 
-class StandIn:
-    """Answers when it is let."""
-
-    gate = threading.Event()
-
-    def __init__(self, backbone, adapter):
-        if backbone == "broken":
-            raise RuntimeError("no such weights")
-
-    def probability(self, prompt):
-        assert self.gate.wait(10)
-        return float(prompt)
+STAND_IN = """
+import json, os, sys, time
+print("noise on stderr", file=sys.stderr)
+model = None
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["backbone"] != model:
+        model = request["backbone"]
+        print(json.dumps({"opening": True}), flush=True)
+    if request["text"] == "die":
+        os._exit(1)
+    if request["text"] == "wrong":
+        print(json.dumps({"error": "too long"}), flush=True)
+        continue
+    time.sleep(0.3 if request["text"] == "slow" else 0)
+    print(json.dumps({"probability": len(request["text"]) / 100}), flush=True)
+"""
 
 
 @pytest.fixture
 def worker(monkeypatch):
     import live
 
-    monkeypatch.setattr("laser_core.explain.LiveModel", StandIn)
-    StandIn.gate = threading.Event()
-    return live.Worker()
+    monkeypatch.setattr(live, "COMMAND", (sys.executable, "-c", STAND_IN))
+    made = live.Worker()
+    yield made
+    made.close()
 
 
-def job(*prompts, backbone="a"):
+def job(*texts, backbone="a"):
     import live
 
-    return live.Job(backbone, None, prompts)
+    return live.Job(backbone, None, [explain.as_prompt(text, ("Yes", "No")) for text in texts])
 
 
 def until(condition) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_two_users_share_one_model(worker):
-    jobs = [worker.submit(job(1, 2)), worker.submit(job(3))]
-    StandIn.gate.set()
+    jobs = [worker.submit(job("ab", "abc")), worker.submit(job("a"))]
     until(lambda: all(one.over for one in jobs))
-    assert [one.results for one in jobs] == [[1, 2], [3]]
+    assert [one.results for one in jobs] == [[0.02, 0.03], [0.01]]
     assert worker.opened == 1
 
 
 def test_submitting_does_not_wait_and_cancelling_stops(worker):
-    running, waiting = worker.submit(job(1, 2, 3)), worker.submit(job(4))
-    until(lambda: running.state == "scoring")
-    assert not running.results
+    running, waiting = worker.submit(job(*["slow"] * 50)), worker.submit(job("a"))
+    assert not running.over
+    until(lambda: running.results)
     running.stop.set()
     waiting.stop.set()
-    StandIn.gate.set()
     until(lambda: waiting.over)
     assert (running.state, waiting.state) == ("cancelled", "cancelled")
-    assert len(running.results) <= 1
+    assert len(running.results) < 50 and not waiting.results
 
 
-def test_a_failure_is_told_and_the_next_is_served(worker):
-    StandIn.gate.set()
-    bad, good = worker.submit(job(1, backbone="broken")), worker.submit(job(5))
+@pytest.mark.parametrize(("text", "says"), [("wrong", "too long"), ("die", "the process that scores ended")])
+def test_a_failure_is_told_and_the_next_is_served(worker, text, says):
+    bad, good = worker.submit(job(text)), worker.submit(job("abcde"))
     until(lambda: good.over)
-    assert bad.state == "failed" and "no such weights" in bad.error
-    assert good.results == [5]
+    assert bad.state == "failed" and says in bad.error
+    assert good.results == [0.05]
 
 
 def test_the_queue_has_an_end(worker):
     import live
 
-    first = worker.submit(job(0))
-    until(lambda: first.state == "scoring")
-    waiting = [worker.submit(job(number)) for number in range(live.MOST_WAITING)]
-    refused = worker.submit(job(99))
+    running = worker.submit(job(*["slow"] * 50))
+    until(lambda: running.results)
+    waiting = [worker.submit(job("a")) for _ in range(live.MOST_WAITING)]
+    refused = worker.submit(job("a"))
     assert refused.state == "failed" and "waiting already" in refused.error
-    StandIn.gate.set()
+    running.stop.set()
     until(lambda: waiting[-1].over)
+
+
+def test_the_process_speaks_json_lines(monkeypatch):
+    class Model:
+        def __init__(self, backbone, adapter):
+            if backbone == "broken":
+                raise RuntimeError("no such weights")
+
+        def probability(self, prompt: Prompt) -> float:
+            assert prompt.slots == np.array([len(prompt.text)]) and prompt.answers == (" Yes", " No")
+            return 0.25
+
+    monkeypatch.setattr(explain, "LiveModel", Model)
+    requests = [{"backbone": name, "adapter": None, "text": "x", "answers": [" Yes", " No"]} for name in ("a", "a", "broken", "a")]
+    answers = io.StringIO()
+    explain.serve([json.dumps(request) for request in requests], answers)
+    said = [json.loads(line) for line in answers.getvalue().splitlines()]
+    assert [next(iter(one)) for one in said] == ["opening", "probability", "probability", "opening", "error", "opening", "probability"]
+    assert "no such weights" in said[4]["error"]

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -192,12 +193,13 @@ def _package_versions(needs: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-@cache
 def _hardware() -> dict[str, Any]:
     import psutil
 
     memory = round(psutil.virtual_memory().total / 2**30, 1)
-    return {"system": f"{platform.system()} {platform.machine()}", "cpu": _cpu_model(), "cores": os.cpu_count(), "memory_gb": memory}
+    about = {"system": f"{platform.system()} {platform.machine()}", "cpu": _cpu_model(), "cores": os.cpu_count(), "memory_gb": memory}
+    torch = sys.modules.get("torch")  # only a cell that has loaded it can have used a GPU
+    return {**about, "gpu": torch.cuda.get_device_name()} if torch is not None and torch.cuda.is_available() else about
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""Where cells are computed: in worker processes on this machine. Another engine needs the same four things and no more."""
+"""Where cells are computed: in worker processes on this machine. Another engine needs the same few things and no more."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Engine(Protocol):
 
     def next_answer(self, seconds: float) -> tuple[int, dict[str, Any]] | None:
         """(number, what `worker.work` says, or a progress message, or state "lost" when the worker died); None after `seconds`."""
+
+    def cancel(self, number: int) -> None:
+        """End a job that takes too long; "lost" is its answer, unless it was just done."""
 
     def close(self) -> None:
         """Stop everything at once."""
@@ -82,6 +85,12 @@ class LocalEngine:
                 worker.number = None
             if number is not None:
                 return number, answer
+
+    def cancel(self, number: int) -> None:
+        """Kill the worker that is at a job; its listener says that it is gone."""
+        for worker in self._workers:
+            if worker.number == number:
+                worker.process.kill()
 
     def close(self) -> None:
         """End all workers; a cell that one was at is lost."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BUSY_SECONDS = 1.0  # between two looks at a cell that another runner is at
+JOB_BYTES = 3 << 29  # 1.5 GB: what the hungriest cells of the kit's studies take
 
 
 @dataclass
@@ -116,7 +117,7 @@ def run(
     the cells it is at.
 
     Args:
-        jobs: Threads to use; None takes all cores. A cell takes one unless its study says more.
+        jobs: Threads to use; None takes what `default_jobs` says. A cell takes one unless its study says more.
         progress: Called with (what goes on and how long it will take, cells finished, cells in all).
         engine: Where to compute; None takes worker processes on this machine.
 
@@ -133,13 +134,21 @@ def run(
     if todo:
         with worker.claim(store, "writable"):  # a folder that cannot be written to is better known before the work than after it
             pass
-        engine = LocalEngine(jobs or os.cpu_count() or 1) if engine is None else engine
+        engine = LocalEngine(jobs or default_jobs()) if engine is None else engine
         try:
             _Run(todo, len(planned), store, engine, progress, retry, outcome).to_the_end()
         finally:
             engine.close()
     outcome.seconds = time.monotonic() - begin
     return outcome
+
+
+def default_jobs() -> int:
+    """As many as there are cores for this process, but not more than memory allows."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, psutil.virtual_memory().available // JOB_BYTES))
 
 
 def _note_what_cannot_run(planned: list[Planned], retry: bool, outcome: Outcome) -> None:
@@ -165,6 +174,7 @@ class _Run:
         self.started: dict[int, float] = {}
         self.elsewhere: list[tuple[float, Planned]] = []
         self.doing: dict[int, str] = {}
+        self.overdue: set[int] = set()
         self.given_up: dict[str, str] = {}
         self.speed = Speed(store)
         self.number = 0
@@ -175,6 +185,7 @@ class _Run:
             while self.todo and self._room_for(self.todo[0]):
                 self._start(self.todo.popleft())
             self._tell()
+            self._end_what_takes_too_long()
             answer = self.engine.next_answer(BUSY_SECONDS)
             if answer is not None:
                 self._take(*answer)
@@ -197,6 +208,12 @@ class _Run:
         self.todo.extend(entry for due, entry in self.elsewhere if due <= now)
         self.elsewhere = [(due, entry) for due, entry in self.elsewhere if due > now]
 
+    def _end_what_takes_too_long(self) -> None:
+        for number, entry in self.running.items():
+            if 0 < entry.cell.seconds < time.monotonic() - self.started[number] and number not in self.overdue:
+                self.overdue.add(number)
+                self.engine.cancel(number)
+
     def _take(self, number: int, answer: dict[str, Any]) -> None:
         """What a worker says about a cell."""
         entry, state = self.running[number], answer["state"]
@@ -214,14 +231,21 @@ class _Run:
             self.elsewhere.append((time.monotonic() + BUSY_SECONDS, entry))
         elif state == "failed":
             self._failed(entry, answer["error"], answer["passing"])
-        elif state == "lost" and entry.tries == 0:
-            entry.tries += 1
-            self.todo.append(entry)
         elif state == "lost":
-            self.store.write(cells.failure(entry.cell, entry.identity, answer["error"], passing=True))
-            self._failed(entry, answer["error"], passing=False)
+            self._lost(entry, answer["error"], number in self.overdue)
         elif state == "stop":
             raise FaultError(answer["error"])
+
+    def _lost(self, entry: Planned, error: str, overdue: bool) -> None:
+        """Its process is gone: once more, unless it took too long or that happened before."""
+        if entry.tries == 0 and not overdue:
+            entry.tries += 1
+            self.todo.append(entry)
+            return
+        if overdue:
+            error = f"it took longer than the {entry.cell.seconds:g} seconds that the study gives it"
+        self.store.write(cells.failure(entry.cell, entry.identity, error, passing=not overdue))
+        self._failed(entry, error, passing=False)
 
     def _failed(self, entry: Planned, error: str, passing: bool) -> None:
         self.outcome.failed += 1

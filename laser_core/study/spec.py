@@ -10,6 +10,7 @@ shots = [64, 256, "all"]
 seeds = [0, 1, 2]
 test_rows = "all"                         # or at most so many, where a system is slow
 threads = 1                               # for each cell
+seconds = 600                             # a cell that takes longer is ended and counts as failed; without this line none is
 options = { epochs = 5 }                  # of every system of this part
 vary = { dropout = [0.0, 0.1] }           # one cell for each combination
 [grid.smoke]                              # what another profile (smoke, demo, full) changes; skip = true leaves the part out
@@ -46,6 +47,8 @@ class Cell:
     options: Mapping[str, Any] = field(default_factory=dict)
     """what differs from the system's own options"""
     threads: int = 1
+    seconds: float = 0
+    """it may take, 0: as long as it likes"""
 
     def __str__(self) -> str:
         """Such as "din, movielens-small, N = 256, seed 1"."""
@@ -63,6 +66,7 @@ class Grid:
     seeds: tuple[int, ...] = (0, 1, 2)
     test_rows: int | str = ALL
     threads: int = 1
+    seconds: float = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     vary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -87,12 +91,14 @@ class Grid:
             raise UserError(f"seeds must be whole numbers from 0, not {list(self.seeds)}")
         if not isinstance(self.threads, int) or self.threads < 1:
             raise UserError(f"threads must be a positive whole number, not {self.threads!r}")
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, (int, float)) or self.seconds < 0:
+            raise UserError(f"seconds must be a number, 0 for no limit, not {self.seconds!r}")
 
     def cells(self) -> Iterator[Cell]:
         """Every combination."""
         variations = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
         for dataset, system, shots, seed, varied in itertools.product(self.datasets, self.systems, self.shots, self.seeds, variations):
-            yield Cell(dataset, system, shots, seed, self.test_rows, {**self.options, **varied}, self.threads)
+            yield Cell(dataset, system, shots, seed, self.test_rows, {**self.options, **varied}, self.threads, self.seconds)
 
 
 @dataclass(frozen=True)

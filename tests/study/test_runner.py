@@ -42,6 +42,9 @@ class Here:
     def next_answer(self, seconds):
         return self.answers.pop(0) if self.answers else None
 
+    def cancel(self, number):
+        raise AssertionError("what is done at once takes no time")
+
     def close(self):
         assert not self.answers
 
@@ -214,6 +217,14 @@ def test_a_cell_that_kills_its_process_is_recorded(small, registry, tmp_path, tr
     assert reason in outcome.problems[0]
     assert reason in store.cells().set_index("seed")["error"][1]
     assert fake.log_lines().count("64 1") == 2  # once more, in case the cause was outside
+
+
+def test_a_cell_that_takes_too_long_is_ended(small, registry, tmp_path):
+    study = fake.study(shots=(64,), seeds=(0,), options={"sleep": 600.0}, seconds=0.5)
+    outcome = runner.run(study, ResultStore(tmp_path), jobs=1)
+    assert (outcome.computed, outcome.failed) == (0, 1)
+    assert "took longer than the 0.5 seconds that the study gives it" in outcome.problems[0]
+    assert run_here(study, tmp_path).failed == 1  # known, and not tried again
 
 
 def test_a_cell_whose_process_is_killed_once_is_computed(small, registry, tmp_path):

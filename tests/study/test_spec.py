@@ -72,6 +72,7 @@ def test_the_profile_comes_from_the_settings(tmp_path, monkeypatch):
         ("seeds = [-1]", "seeds must be whole numbers from 0"),
         ("test_rows = 0", "test_rows must be a positive whole number or 'all', not 0"),
         ("threads = 0", "threads must be a positive whole number, not 0"),
+        ("seconds = -1", "seconds must be a number, 0 for no limit, not -1"),
         ("options = 3", "'options' must be a table"),
         ("vary = { dropout = 0.1 }", "'vary' must list the values of 'dropout'"),
     ],

@@ -110,6 +110,13 @@ class CRM(Recommender):
         """The samples as the model reads them."""
         return self.inputs_.encode(dataset, rows)
 
+    def more_arrays(self) -> dict[str, np.ndarray]:
+        """What a subclass learns beside `inputs_` and `model_`."""
+        return {}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `more_arrays`; called before `build`."""
+
     def parameter_count(self) -> int:
         """How many numbers `fit` learned (0 before)."""
         return sum(parameter.numel() for parameter in self.model_.parameters()) if hasattr(self, "model_") else 0
@@ -129,6 +136,7 @@ class CRM(Recommender):
             "cost": self.cost_,
         }
         arrays = {f"inputs.{name}": value for name, value in self.inputs_.arrays().items()}
+        arrays |= {f"more.{name}": value for name, value in self.more_arrays().items()}
         arrays |= {f"model.{name}": value.cpu().numpy() for name, value in self.model_.state_dict().items()}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "model.safetensors")
         (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
@@ -148,6 +156,7 @@ class CRM(Recommender):
             made = cls(make_options(cls.Options, words["options"]))
             made.dataset_name_ = words["dataset"]
             made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
+            made.restore(_under("more.", arrays))
             made.model_ = made.build()
             made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
             made.model_.to(torch_device())

@@ -1,0 +1,107 @@
+"""The encoder: a text as the mean of a language model's last hidden states, kept in a `VectorStore`.
+
+Texts go through the model in passes of a fixed shape: `_PASS` texts of about the same length, padded to a multiple of `_ROUND` tokens; a
+short pass is filled up with copies. So a vector does not depend on which other texts were asked for, nor on where a killed run went on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from laser_core.knowledge.store import VectorStore
+from laser_core.lm import backbones
+from laser_core.progress import Progress, no_progress
+from laser_core.settings import get_settings
+
+if TYPE_CHECKING:
+    import torch
+
+_PASS, _ROUND = 16, 8
+
+
+def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Progress = no_progress) -> np.ndarray:
+    """(texts, size) float32 vectors, from the store if they are there, else computed now and kept.
+
+    Args:
+        name: A backbone of any kind.
+        max_tokens: A longer text is cut at its end.
+
+    Raises:
+        FaultError: A text is not in the store and the backbone's weights are not to be had.
+    """
+    folder = backbones.fetch(name, progress)
+    about = {"backbone": name, "weights": _identity(folder), "vector": "mean of the last hidden states", "max_tokens": max_tokens}
+    key = hashlib.sha256(json.dumps([about["weights"], max_tokens]).encode()).hexdigest()[:8]
+    store = VectorStore(get_settings().home / "vectors" / f"{backbones.get(name).label}-{key}", _hidden_size(folder), about)
+    store.add(
+        texts,
+        lambda missing: compute(name, missing, max_tokens),
+        lambda done, total: progress(f"encoding texts with {name}", done, total),
+    )
+    return store.read(texts)
+
+
+def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Pass by pass: some of the texts, and their (texts, size) mean last hidden states."""
+    import torch
+
+    model = _open(name)
+    tokens = [encoding.ids[:max_tokens] for encoding in backbones.tokenizer(name).encode_batch(list(texts))]
+    with torch.inference_mode():
+        for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
+            ids, real = padded([tokens[number] for number in group], _PASS, width)
+            states = model(input_ids=ids.to(model.device), attention_mask=real.to(model.device)).last_hidden_state  # (pass, width, size)
+            weight = real.to(model.device, torch.float32)[..., None]
+            means = (states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)  # (pass, size)
+            yield [texts[number] for number in group], means[: len(group)].cpu().numpy()
+
+
+def passes(lengths: Sequence[int], size: int, step: int) -> Iterator[tuple[list[int], int]]:
+    """Group texts of like length, short ones first: the numbers of at most `size` texts, and their length rounded up to a multiple of `step`."""
+    rounded = np.maximum(1, -(-np.asarray(lengths, dtype=np.int64) // step)) * step
+    for width in np.unique(rounded):
+        numbers = np.flatnonzero(rounded == width).tolist()
+        for first in range(0, len(numbers), size):
+            yield numbers[first : first + size], int(width)
+
+
+def padded(tokens: Sequence[Sequence[int]], size: int, width: int, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """(size, width) token ids and (size, width) 1 where they are real, places beyond the given texts being copies of the first."""
+    import torch
+
+    ids, real = torch.zeros(size, width, dtype=torch.long), torch.zeros(size, width, dtype=torch.long)
+    for row in range(size):
+        own = tokens[row if row < len(tokens) else 0]
+        place = slice(width - len(own), width) if left else slice(0, len(own))
+        ids[row, place], real[row, place] = torch.tensor(own, dtype=torch.long), 1
+    return ids, real
+
+
+@lru_cache(maxsize=1)
+def _open(name: str) -> torch.nn.Module:
+    from laser_core.device import torch_device
+
+    device = torch_device()
+    return backbones.load_body(name, backbones.precision("auto", device), device)
+
+
+def _identity(folder: Path) -> object:
+    """What tells these weights from others: their sha256 where a record holds it, else names, sizes and times."""
+    record = folder / "laser.json"
+    if record.is_file():
+        return json.loads(record.read_text(encoding="utf-8"))["sha256"]
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+
+
+def _hidden_size(folder: Path) -> int:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config", config)
+    return next(config[name] for name in ("hidden_size", "d_model", "n_embd", "dim") if name in config)

@@ -1,0 +1,109 @@
+"""What a language model writes, greedily, kept prompt by prompt in a file that can be read with any editor.
+
+`settings.home / "texts" / <model>.jsonl`: one line a text: prompt, text, its tokens, seconds. A killed run loses at most the pass it was in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from laser_core.knowledge.encoder import padded, passes
+from laser_core.lm import backbones
+from laser_core.progress import Progress, no_progress
+from laser_core.settings import get_settings
+
+if TYPE_CHECKING:
+    import torch
+
+_PASS, _ROUND = 16, 16
+
+
+def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: Progress = no_progress) -> list[str]:
+    """(prompts,) what a causal language model writes after each, from the file if it is there, else now.
+
+    Args:
+        max_tokens: At most so many new tokens; a sentence that they cut off is dropped.
+
+    Raises:
+        FaultError: A text is not in the file and the backbone's weights are not to be had.
+    """
+    path = text_file(name, max_tokens)
+    written = _read(path)
+    if any(prompt not in written for prompt in prompts):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # another process that wants the same texts waits, and then finds them
+            written = _read(path, cut=True)
+            missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in written]
+            done = 0
+            for entries in _write(name, missing, max_tokens):
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+                written |= {entry["prompt"]: entry["text"] for entry in entries}
+                done += len(entries)
+                progress(f"writing texts with {name}", done, len(missing))
+    return [written[prompt] for prompt in prompts]
+
+
+def text_file(name: str, max_tokens: int) -> Path:
+    """Where the texts of a model are kept."""
+    key = hashlib.sha256(f"{name}/{max_tokens}".encode()).hexdigest()[:8]
+    return get_settings().home / "texts" / f"{backbones.get(name).label}-{key}.jsonl"
+
+
+def _write(name: str, prompts: Sequence[str], max_tokens: int) -> Iterator[list[dict[str, object]]]:
+    """Pass by pass, greedily. Passes have fixed shapes, so a text does not depend on its neighbours."""
+    import torch
+
+    model = _open(name)
+    chat = backbones.chat_format(name)
+    tokenizer = backbones.tokenizer(name)
+    tokens = [encoding.ids for encoding in tokenizer.encode_batch([chat.format(prompt=prompt) for prompt in prompts])]
+    for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
+        began = time.perf_counter()
+        ids, real = padded([tokens[number] for number in group], _PASS, width, left=True)
+        with torch.inference_mode():
+            new = model.generate(
+                input_ids=ids.to(model.device), attention_mask=real.to(model.device), max_new_tokens=max_tokens, do_sample=False, pad_token_id=0
+            )[:, width:]
+        seconds = (time.perf_counter() - began) / len(group)
+        entries = []
+        for number, row in zip(group, new.tolist(), strict=False):
+            text = tokenizer.decode(row).strip()
+            entries.append({"prompt": prompts[number], "text": _whole(text), "tokens": len(row), "seconds": round(seconds, 3)})
+        yield entries
+
+
+def _whole(text: str) -> str:
+    """One line, without a last sentence that was cut off (unless there is no other)."""
+    text = " ".join(text.split())
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text[: end + 1] if end > 0 else text
+
+
+def _read(path: Path, cut: bool = False) -> dict[str, str]:
+    """The texts so far by prompt; a last line that a killed writer left half done does not count, and is cut off on request."""
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if cut and whole < len(content):
+        os.truncate(path, whole)
+    entries = map(json.loads, content[:whole].splitlines())
+    return {entry["prompt"]: entry["text"] for entry in entries}
+
+
+@lru_cache(maxsize=1)
+def _open(name: str) -> torch.nn.Module:
+    from laser_core.device import torch_device
+
+    device = torch_device()
+    return backbones.load_decoder(name, backbones.precision("auto", device), device)

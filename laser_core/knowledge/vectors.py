@@ -1,0 +1,212 @@
+"""Which vectors a sample has: one of its item, one of its user before it.
+
+Raw vectors come from the encoder (or a control) and are put on the principal axes of the fitted samples' vectors (`Space`). A user without
+a text has the mean of the vectors of rated items, liked minus disliked, so that its product with an item's vector says how far that item
+is like those the user liked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import UserError
+from laser_core.knowledge.encoder import encode
+from laser_core.knowledge.generate import generate
+from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
+from laser_core.lm import backbones
+from laser_core.progress import Progress, no_progress
+
+Tables = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""for user and item: (distinct, components) vectors, and (rows,) the place of each sample's"""
+
+_CAUTION = 5.0  # a user's mean is pulled towards zero as by so many neutral events
+
+
+@dataclass(frozen=True)
+class VectorOptions:
+    """Where the vectors of `laser-crm` come from."""
+
+    encoder: str = "minilm-l6"
+    """the language model whose hidden states are the vectors"""
+    item_text: Literal["metadata", "title", "generated"] = "metadata"
+    """what is encoded of an item; generated: what `language_model` writes of it"""
+    user_text: Literal["ratings", "history", "generated"] = "ratings"
+    """what is encoded of a user; ratings: no text, but the vectors of the items that the user rated, liked minus disliked"""
+    language_model: str = "smollm2-135m"
+    """who writes where texts are generated"""
+    snapshot: int = 0
+    """a user's vector is made anew after so many events; 0: after 30 where texts are encoded, after each where ratings are added up"""
+    components: int = 32
+    """principal axes kept of the vectors"""
+    vectors: Literal["real", "random", "shuffled", "none"] = "real"
+    """controls: random numbers instead of vectors, those of another item (and user), none at all"""
+
+    def __post_init__(self) -> None:
+        for name in ("encoder", "language_model"):
+            backbones.get(getattr(self, name))
+        if self.snapshot < 0:
+            raise UserError(f"option 'snapshot' must be 0 (as fits the texts) or more, not {self.snapshot}")
+        if self.components < 1:
+            raise UserError(f"option 'components' must be 1 or more, not {self.components}")
+
+    @property
+    def every(self) -> int:
+        """Events between two snapshots."""
+        return self.snapshot or (1 if self.user_text == "ratings" else 30)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Vectors centred, on their principal axes, with unit length: learned from the vectors of the fitted samples, without labels."""
+
+    centre: np.ndarray
+    """(size,)"""
+    axes: np.ndarray
+    """(size, components)"""
+
+    @classmethod
+    def fit(cls, vectors: np.ndarray, components: int) -> Self:
+        """The axes along which the vectors differ most."""
+        centre = vectors.mean(axis=0)
+        _, axes = np.linalg.eigh(np.cov(vectors - centre, rowvar=False))  # by ascending variance
+        return cls(centre, np.ascontiguousarray(axes[:, ::-1][:, :components]))
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """(n, components) unit vectors."""
+        inside = (vectors - self.centre) @ self.axes
+        return inside / np.maximum(np.linalg.norm(inside, axis=1, keepdims=True), 1e-9)
+
+
+class Vectors:
+    """The item's and the user's vector of any sample.
+
+    Args:
+        options: Where they come from.
+    """
+
+    def __init__(self, options: VectorOptions, progress: Progress = no_progress) -> None:
+        self.options, self.progress = options, progress
+        self.spaces: dict[str, Space] = {}
+        self.match = np.array([0.0, 1.0])  # mean and standard deviation of <user, item> among the fitted samples
+
+    def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
+        """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large a match is.
+
+        Args:
+            rows: The fitted samples; their labels are not read.
+            items: The items that occur in them or their histories.
+        """
+        components = self.options.components
+        self.spaces = {"item": Space.fit(self._raw_items(dataset, items), components)}
+        if self.options.user_text != "ratings":
+            self.spaces["user"] = Space.fit(self._raw_users(dataset, *self._snapshots(dataset, rows)[0]), components)
+        match = products(self.tables(dataset, rows))
+        self.match = np.array([match.mean(), max(match.std(), 1e-6)])
+        return self
+
+    def tables(self, dataset: CTRDataset, rows: np.ndarray) -> Tables:
+        """For user and item: the (distinct, components) vectors among the samples, and each sample's (rows,) place."""
+        items, item_place = np.unique(dataset.sample_item(rows), return_inverse=True)
+        (users, ends), user_place = self._snapshots(dataset, rows)
+        if self.options.user_text == "ratings":
+            user_vectors = self._rated(dataset, users, ends)
+        else:
+            user_vectors = self.spaces["user"](self._raw_users(dataset, users, ends))
+        item_vectors = self.spaces["item"](self._raw_items(dataset, items))
+        return (user_vectors.astype(np.float32), user_place), (item_vectors.astype(np.float32), item_place)
+
+    def matches(self, tables: Tables) -> np.ndarray:
+        """(rows,) float32 standardised product of each sample's two vectors."""
+        mean, scale = self.match
+        return ((products(tables) - mean) / scale).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is learned."""
+        parts = {f"{name}.{part}": value for name, space in self.spaces.items() for part, value in vars(space).items()}
+        return parts | {"match": self.match}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `arrays`."""
+        self.spaces = {name: Space(arrays[f"{name}.centre"], arrays[f"{name}.axes"]) for name in ("item", "user") if f"{name}.axes" in arrays}
+        self.match = arrays["match"]
+
+    def _snapshots(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """The distinct snapshots (user, end) that samples read, and each sample's place among them."""
+        user, end = dataset.sample_user(rows), snapshot_end(dataset, rows, self.options.every)
+        distinct, place = np.unique(np.stack([user, end]), axis=1, return_inverse=True)
+        return (distinct[0], distinct[1]), place.reshape(-1)
+
+    def _rated(self, dataset: CTRDataset, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """(snapshots, components): sum of (label - the user's mean label) * item vector over the user's events before `ends`, by their number.
+
+        Snapshots are ascending, so those of one user are neighbours.
+        """
+        result = np.zeros((len(users), self.spaces["item"].axes.shape[1]))
+        first = dataset.user_offsets[users]
+        events = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in _timelines(users, first, ends))])
+        items, place = np.unique(dataset.event_item[events], return_inverse=True)
+        vectors = self.spaces["item"](self._raw_items(dataset, items)) if len(items) else result
+        done = 0
+        for mine in np.split(np.arange(len(users)), np.flatnonzero(np.diff(users)) + 1):
+            many = ends[mine] - first[mine]  # (snapshots,)
+            own = slice(done, done + many[-1])
+            done += many[-1]
+            if many[-1] == 0:
+                continue
+            here = vectors[place[own]]  # (events, components)
+            label = dataset.event_label[events[own]].astype(np.float64)
+            sums, liked, likes = (np.concatenate([np.zeros_like(part[:1]), np.cumsum(part, axis=0)])[many] for part in (here, label[:, None] * here, label))
+            share = (likes + 1) / (many + 2)
+            result[mine] = (liked - share[:, None] * sums) / (many + _CAUTION)[:, None]
+        return result
+
+    def _raw_items(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:
+        """(items, size) as the encoder or a control gives them."""
+        options = self.options
+        if options.vectors == "random":
+            return _random([("item", int(item)) for item in items])
+        if options.vectors == "shuffled":
+            items = _other(dataset.items)[items]
+        return encode(options.encoder, item_texts(dataset, items.tolist(), options.item_text, self._write), progress=self.progress)
+
+    def _raw_users(self, dataset: CTRDataset, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """(snapshots, size) as the encoder or a control gives them."""
+        options = self.options
+        if options.vectors == "random":
+            return _random([("user", int(user), int(end)) for user, end in zip(users, ends, strict=True)])
+        if options.vectors == "shuffled":
+            many = ends - dataset.user_offsets[users]
+            users = _other(dataset.users)[users]
+            ends = dataset.user_offsets[users] + np.minimum(many, dataset.user_offsets[users + 1] - dataset.user_offsets[users])
+        return encode(options.encoder, user_texts(dataset, users, ends, options.user_text, self._write), progress=self.progress)
+
+    def _write(self, prompts: list[str]) -> list[str]:
+        return generate(self.options.language_model, prompts, progress=self.progress)
+
+
+def products(tables: Tables) -> np.ndarray:
+    """(rows,) <user vector, item vector> of each sample."""
+    (users, user_place), (items, item_place) = tables
+    return np.einsum("nk,nk->n", users[user_place], items[item_place])
+
+
+def _timelines(users: np.ndarray, first: np.ndarray, ends: np.ndarray) -> list[tuple[int, int]]:
+    """For each user: the first event, and the end of the last snapshot."""
+    last = np.flatnonzero(np.diff(users, append=-1))
+    return list(zip(first[last].tolist(), ends[last].tolist(), strict=True))
+
+
+def _random(keys: list[tuple[object, ...]], size: int = 384) -> np.ndarray:
+    """(keys, size) normal numbers, always the same for the same key."""
+    seeds = [int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") for key in keys]
+    return np.stack([np.random.default_rng(seed).standard_normal(size) for seed in seeds])
+
+
+def _other(count: int) -> np.ndarray:
+    """(count + 1,) for each code from 1 another one, always the same."""
+    return np.concatenate([[0], 1 + np.random.default_rng(count).permutation(count)])

@@ -1,8 +1,8 @@
 """The adapter: text vectors -> fields of a conventional model (mixture of experts as in KAR, Y. Xi et al., 2023, arXiv 2306.10933).
 
-    E_k(x) = W2_k ReLU(W1_k x + b1_k) + b2_k          experts, shared by all vectors of a sample
-    g_v(x) = softmax(G_v x + c_v)                      a gate of its own for each vector (user, item)
-    field_v = sum_k g_v(x_v)_k E_k(x_v)
+E_k(x) = W2_k ReLU(W1_k x + b1_k) + b2_k          experts, shared by all vectors of a sample
+g_v(x) = softmax(G_v x + c_v)                      a gate of its own for each vector (user, item)
+field_v = sum_k g_v(x_v)_k E_k(x_v)
 """
 
 from __future__ import annotations

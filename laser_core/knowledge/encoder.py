@@ -64,7 +64,7 @@ def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[
 
 
 def passes(lengths: Sequence[int], size: int, step: int) -> Iterator[tuple[list[int], int]]:
-    """Group texts of like length, short ones first: the numbers of at most `size` texts, and their length rounded up to a multiple of `step`."""
+    """Group texts of like length, short ones first: the numbers of at most `size` texts, and their length as a multiple of `step`."""
     rounded = np.maximum(1, -(-np.asarray(lengths, dtype=np.int64) // step)) * step
     for width in np.unique(rounded):
         numbers = np.flatnonzero(rounded == width).tolist()

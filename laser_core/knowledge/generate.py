@@ -1,11 +1,13 @@
 """What a language model writes, greedily, kept prompt by prompt in a file that can be read with any editor.
 
-`settings.home / "texts" / <model>.jsonl`: one line a text: prompt, text, its tokens, seconds. A killed run loses at most the pass it was in.
+`settings.home / "texts" / <model>.jsonl`: one line a text: prompt, text, its tokens, its share of the seconds. A killed run loses at most
+the pass it was in.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -66,19 +68,20 @@ def _write(name: str, prompts: Sequence[str], max_tokens: int) -> Iterator[list[
     model = _open(name)
     chat = backbones.chat_format(name)
     tokenizer = backbones.tokenizer(name)
+    ends = model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
     tokens = [encoding.ids for encoding in tokenizer.encode_batch([chat.format(prompt=prompt) for prompt in prompts])]
     for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
         began = time.perf_counter()
-        ids, real = padded([tokens[number] for number in group], _PASS, width, left=True)
+        ids, real = (part.to(model.device) for part in padded([tokens[number] for number in group], _PASS, width, left=True))
         with torch.inference_mode():
-            new = model.generate(
-                input_ids=ids.to(model.device), attention_mask=real.to(model.device), max_new_tokens=max_tokens, do_sample=False, pad_token_id=0
-            )[:, width:]
+            new = model.generate(input_ids=ids, attention_mask=real, max_new_tokens=max_tokens, do_sample=False, pad_token_id=ends[0])
         seconds = (time.perf_counter() - began) / len(group)
         entries = []
-        for number, row in zip(group, new.tolist(), strict=False):
-            text = tokenizer.decode(row).strip()
-            entries.append({"prompt": prompts[number], "text": _whole(text), "tokens": len(row), "seconds": round(seconds, 3)})
+        for number, row in zip(group, new[:, width:].tolist(), strict=False):
+            own = list(itertools.takewhile(lambda token: token not in ends, row))
+            text = _whole(tokenizer.decode(own))
+            entries.append({"prompt": prompts[number], "text": text, "tokens": len(own), "seconds": round(seconds, 3)})
         yield entries
 
 

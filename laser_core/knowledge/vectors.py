@@ -74,7 +74,7 @@ class Space:
         """The axes along which the vectors differ most."""
         centre = vectors.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(vectors - centre, rowvar=False))  # by ascending variance
-        return cls(centre, np.ascontiguousarray(axes[:, ::-1][:, :components]))
+        return cls(centre, np.ascontiguousarray(axes[:, ::-1][:, : max(1, min(components, len(vectors) - 1))]))
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """(n, components) unit vectors."""
@@ -132,7 +132,8 @@ class Vectors:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
-        self.spaces = {name: Space(arrays[f"{name}.centre"], arrays[f"{name}.axes"]) for name in ("item", "user") if f"{name}.axes" in arrays}
+        names = [name.removesuffix(".axes") for name in arrays if name.endswith(".axes")]
+        self.spaces = {name: Space(arrays[f"{name}.centre"], arrays[f"{name}.axes"]) for name in names}
         self.match = arrays["match"]
 
     def _snapshots(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -142,27 +143,23 @@ class Vectors:
         return (distinct[0], distinct[1]), place.reshape(-1)
 
     def _rated(self, dataset: CTRDataset, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """(snapshots, components): sum of (label - the user's mean label) * item vector over the user's events before `ends`, by their number.
-
-        Snapshots are ascending, so those of one user are neighbours.
-        """
-        result = np.zeros((len(users), self.spaces["item"].axes.shape[1]))
+        """(snapshots, components) of ascending snapshots: sum of (label - the user's mean label) * item vector over the events so far, by
+        their number (`_CAUTION` more of them)."""
         first = dataset.user_offsets[users]
-        events = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in _timelines(users, first, ends))])
+        last = np.flatnonzero(np.diff(users, append=-1))  # of each user: the longest snapshot
+        events = np.concatenate([last[:0], *(np.arange(a, b) for a, b in zip(first[last], ends[last], strict=True))])
         items, place = np.unique(dataset.event_item[events], return_inverse=True)
-        vectors = self.spaces["item"](self._raw_items(dataset, items)) if len(items) else result
-        done = 0
-        for mine in np.split(np.arange(len(users)), np.flatnonzero(np.diff(users)) + 1):
-            many = ends[mine] - first[mine]  # (snapshots,)
-            own = slice(done, done + many[-1])
-            done += many[-1]
-            if many[-1] == 0:
-                continue
-            here = vectors[place[own]]  # (events, components)
-            label = dataset.event_label[events[own]].astype(np.float64)
-            sums, liked, likes = (np.concatenate([np.zeros_like(part[:1]), np.cumsum(part, axis=0)])[many] for part in (here, label[:, None] * here, label))
-            share = (likes + 1) / (many + 2)
-            result[mine] = (liked - share[:, None] * sums) / (many + _CAUTION)[:, None]
+        result = np.zeros((len(users), self.spaces["item"].axes.shape[1]))
+        if len(items) == 0:
+            return result
+        vectors = self.spaces["item"](self._raw_items(dataset, items))[place]  # (events, components)
+        label = dataset.event_label[events][:, None].astype(np.float64)
+        begin = 0
+        for mine in np.split(np.arange(len(users)), last[:-1] + 1):  # one user's snapshots
+            many = (ends - first)[mine][:, None]  # (snapshots, 1)
+            own = slice(begin, begin := begin + int(many[-1, 0]))
+            seen, liked, likes = (_before(part)[many[:, 0]] for part in (vectors[own], label[own] * vectors[own], label[own]))
+            result[mine] = (liked - (likes + 1) / (many + 2) * seen) / (many + _CAUTION)
         return result
 
     def _raw_items(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:
@@ -195,16 +192,15 @@ def products(tables: Tables) -> np.ndarray:
     return np.einsum("nk,nk->n", users[user_place], items[item_place])
 
 
-def _timelines(users: np.ndarray, first: np.ndarray, ends: np.ndarray) -> list[tuple[int, int]]:
-    """For each user: the first event, and the end of the last snapshot."""
-    last = np.flatnonzero(np.diff(users, append=-1))
-    return list(zip(first[last].tolist(), ends[last].tolist(), strict=True))
+def _before(values: np.ndarray) -> np.ndarray:
+    """(events + 1, size) sums of the first 0, 1, 2, ... rows."""
+    return np.concatenate([np.zeros_like(values[:1], shape=(1, values.shape[1])), np.cumsum(values, axis=0)])
 
 
 def _random(keys: list[tuple[object, ...]], size: int = 384) -> np.ndarray:
     """(keys, size) normal numbers, always the same for the same key."""
     seeds = [int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little") for key in keys]
-    return np.stack([np.random.default_rng(seed).standard_normal(size) for seed in seeds])
+    return np.array([np.random.default_rng(seed).standard_normal(size) for seed in seeds]).reshape(-1, size)
 
 
 def _other(count: int) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""Vectors of texts against transformers used by hand, alone or in company, and what a language model writes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laser_core.knowledge import encoder as module
+from laser_core.knowledge import generate as writing
+from laser_core.knowledge.encoder import encode, passes
+from laser_core.knowledge.generate import generate, text_file
+from tests.knowledge.conftest import TEXTS
+
+
+@given(lengths=st.lists(st.integers(0, 60), max_size=30), size=st.integers(1, 5), step=st.integers(1, 9))
+def test_passes_hold_every_text_once_at_its_own_shape(lengths, size, step):
+    groups = list(passes(lengths, size, step))
+    assert sorted(number for group, _ in groups for number in group) == list(range(len(lengths)))
+    for group, width in groups:
+        assert 1 <= len(group) <= size and width % step == 0
+        assert all(max(1, width - step + 1) <= max(1, lengths[number]) <= width for number in group)
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_mean_of_the_last_hidden_states(kind, home, request):
+    """Each text alone through transformers' own model."""
+    name = request.getfixturevalue(kind)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+    model = transformers.AutoModel.from_pretrained(name, dtype=torch.float32).eval()
+    vectors = encode(name, TEXTS)
+    for text, ours in zip(TEXTS, vectors, strict=True):
+        with torch.no_grad():
+            states = model(torch.tensor([tokenizer(text)["input_ids"]])).last_hidden_state[0]
+        np.testing.assert_allclose(ours, states.mean(0), rtol=0.05, atol=0.03)  # bf16 where it is fast
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_company_does_not_change_a_vector(kind, home, monkeypatch, tmp_path, request):
+    name = request.getfixturevalue(kind)
+    together = encode(name, TEXTS)
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "other"))
+    alone = np.concatenate([encode(name, [text]) for text in reversed(TEXTS)])[::-1]
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_stored_vectors_need_no_model(decoder, home, monkeypatch):
+    vectors = encode(decoder, TEXTS[:5])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model was opened again")
+
+    monkeypatch.setattr(module, "_open", refuse)
+    np.testing.assert_array_equal(encode(decoder, TEXTS[:5][::-1]), vectors[::-1])
+    about = json.loads(next((home / "vectors").glob("*/about.json")).read_text())
+    assert about["backbone"] == decoder and about["size"] == vectors.shape[1]
+
+
+def test_a_long_text_is_cut(decoder, home):
+    long, longer = "Tome of Ümläut " * 30, "Tome of Ümläut " * 31
+    one, other = encode(decoder, [long, longer], max_tokens=20)
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(one - encode(decoder, [long])[0]).max() > 1e-3
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------------------
+
+PROMPTS = [f"Tome {number}" + " of the user" * (number % 4) for number in range(20)]
+
+
+def test_written_texts_are_greedy(decoder, home):
+    """Against transformers' own generation, each prompt alone."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(decoder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(decoder, dtype=torch.float32).eval()
+    agree = 0
+    for prompt, text in zip(PROMPTS, generate(decoder, PROMPTS, max_tokens=8), strict=True):
+        ids = torch.tensor([tokenizer(prompt)["input_ids"]])
+        new = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, pad_token_id=2)
+        agree += text == writing._whole(tokenizer.decode(new[0, ids.shape[1] :], skip_special_tokens=True))
+    assert agree >= 15  # bf16 may turn a near tie
+
+
+def test_writing_goes_on_where_it_was_killed(decoder, home, monkeypatch):
+    """A last line half written does not count; whole lines are never written again."""
+    texts = generate(decoder, PROMPTS, max_tokens=8)
+    path = text_file(decoder, 8)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert {entry["prompt"] for entry in map(json.loads, lines)} == set(PROMPTS)
+    path.write_bytes(b"".join(lines[:7]) + lines[7][:-9])
+    asked: list[str] = []
+    own = writing._write
+    monkeypatch.setattr(writing, "_write", lambda name, prompts, most: [asked.extend(prompts), *own(name, prompts, most)][1:])
+    assert generate(decoder, PROMPTS, max_tokens=8) == texts
+    kept = {json.loads(line)["prompt"] for line in lines[:7]}
+    assert set(asked) == set(PROMPTS) - kept
+    assert path.read_bytes().splitlines(keepends=True)[:7] == lines[:7]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"), [("One. Two. Thr", "One. Two."), ("no end", "no end"), ("a\n b!  c", "a b!"), ("", ""), (".x", ".x")]
+)
+def test_a_sentence_cut_off_is_dropped(text, whole):
+    assert writing._whole(text) == whole

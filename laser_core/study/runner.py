@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from laser_core import systems
-from laser_core.datasets.dataset import ALL
-from laser_core.errors import FaultError
+from laser_core import datasets
+from laser_core.errors import DataError, FaultError
 from laser_core.progress import Progress, no_progress
 from laser_core.study import cell as cells
 from laser_core.study import versions, worker
 from laser_core.study.engine import Engine, LocalEngine
-from laser_core.study.spec import Cell, Study
-from laser_core.study.store import ResultStore, cell_key
+from laser_core.study.planning import Planned, Speed, duration, plan, plan_table, results
+from laser_core.study.spec import Study
+from laser_core.study.store import ResultStore
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Outcome", "Planned", "default_jobs", "duration", "plan", "plan_table", "results", "run"]
 
 BUSY_SECONDS = 1.0  # between two looks at a cell that another runner is at
 JOB_BYTES = 3 << 29  # 1.5 GB: what the hungriest cells of the kit's studies take
-
-
-@dataclass
-class Planned:
-    """A cell of a study and what is known of it."""
-
-    cell: Cell
-    key: str
-    identity: dict[str, Any]
-    state: str
-    """done, failed, missing, or "unavailable" where it cannot be computed here"""
-    error: str = ""
-    seconds: float = 0.0
-    """how long it takes, as far as past cells tell"""
-    tries: int = 0
 
 
 @dataclass
@@ -54,52 +38,6 @@ class Outcome:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     """one line each: what failed or could not be tried, and why"""
-
-
-def plan(study: Study, store: ResultStore) -> list[Planned]:
-    """Every cell of a study with its state and expected seconds, in the order in which a run takes them.
-
-    Raises:
-        UserError: The study asks for something that does not exist.
-    """
-    speed = Speed(store)
-    result = []
-    for cell in study.cells():
-        try:
-            identity = versions.identity(cell)
-        except FaultError as error:
-            result.append(Planned(cell, "", {}, "unavailable", str(error)))
-            continue
-        found = store.find(identity)
-        state = "missing" if found is None else found["status"]
-        error = found["error"] if state == "failed" else ""
-        if state == "failed" and found.get("passing"):
-            state = "missing"
-        result.append(Planned(cell, cell_key(identity), identity, state, error, speed.seconds(cell)))
-    # A later seed counts as dearer: first every curve once, cheap systems leading, then the repetitions.
-    place = {seed: number for number, seed in enumerate(sorted({entry.cell.seed for entry in result}))}
-    return sorted(result, key=lambda entry: entry.seconds * (1 + place[entry.cell.seed]))
-
-
-def plan_table(planned: list[Planned]) -> pd.DataFrame:
-    """A plan as a table: columns dataset, system, options, shots, seed, test_rows, state, seconds, error, key."""
-    import pandas as pd
-
-    names = ("dataset", "system", "options", "shots", "seed", "test_rows")
-    rows = [
-        {
-            **{name: getattr(entry.cell, name) for name in names},
-            **{name: getattr(entry, name) for name in ("state", "seconds", "error", "key")},
-        }
-        for entry in planned
-    ]
-    return pd.DataFrame(rows, columns=[*names, "state", "seconds", "error", "key"])
-
-
-def results(study: Study, store: ResultStore) -> pd.DataFrame:
-    """The rows of `store.cells()` that belong to a study as it would run today."""
-    table = store.cells()
-    return table[table["key"].isin({entry.key for entry in plan(study, store)})].reset_index(drop=True)
 
 
 def run(
@@ -128,6 +66,9 @@ def run(
     begin = time.monotonic()
     progress("looking at what is there", 0, 0)
     planned = plan(study, store)
+    lacking = _bring({entry.cell.dataset for entry in planned if entry.state == "missing"}, progress)
+    if lacking is not None:
+        planned = plan(study, store, lacking)
     todo = deque(entry for entry in planned if entry.state == "missing" or (retry and entry.state == "failed"))
     outcome = Outcome(present=sum(entry.state == "done" for entry in planned))
     _note_what_cannot_run(planned, retry, outcome)
@@ -141,6 +82,18 @@ def run(
             engine.close()
     outcome.seconds = time.monotonic() - begin
     return outcome
+
+
+def _bring(names: Iterable[str], progress: Progress) -> dict[str, str] | None:
+    """Fetch and parse the data sets that are not on this machine yet: those that cannot be had, and why; None if all were here."""
+    absent = [name for name in sorted(names) if versions.cached_data_version(name) is None]
+    lacking = {}
+    for name in absent:
+        try:
+            datasets.load(name, progress=progress)
+        except (DataError, FaultError) as error:
+            lacking[name] = str(error)
+    return lacking if absent else None
 
 
 def default_jobs() -> int:
@@ -174,9 +127,10 @@ class _Run:
         self.started: dict[int, float] = {}
         self.elsewhere: list[tuple[float, Planned]] = []
         self.doing: dict[int, str] = {}
+        self.tries: dict[str, int] = {}
         self.overdue: set[int] = set()
         self.given_up: dict[str, str] = {}
-        self.speed = Speed(store)
+        self.speed = Speed(store.cells())
         self.number = 0
 
     def to_the_end(self) -> None:
@@ -238,8 +192,8 @@ class _Run:
 
     def _lost(self, entry: Planned, error: str, overdue: bool) -> None:
         """Its process is gone: once more, unless it took too long or that happened before."""
-        if entry.tries == 0 and not overdue:
-            entry.tries += 1
+        self.tries[entry.key] = self.tries.get(entry.key, 0) + 1
+        if self.tries[entry.key] == 1 and not overdue:
             self.todo.append(entry)
             return
         if overdue:
@@ -266,47 +220,3 @@ class _Run:
         self.progress(
             f"about {duration(ahead / self.engine.slots)} left: {', '.join(doing) or 'another run is at it'}", finished, self.total
         )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for the eye: "40 s", "12 min", "3.5 h"."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-class Speed:
-    """How long cells take, learned from those that are done. Only for order and time left: no result depends on it."""
-
-    FIXED = {"reference": 0.5, "crm": 1.5, "plm": 20.0, "llm": 20.0, "llm+crm": 20.0}
-    """seconds of a family's cell however few its shots, until something is known"""
-    EACH_THOUSAND = {"reference": 0.1, "crm": 0.2, "plm": 60.0, "llm": 60.0, "llm+crm": 1.0}
-    """seconds more for every thousand shots"""
-
-    def __init__(self, store: ResultStore) -> None:
-        """Learn from every finished cell of a store."""
-        self._known: dict[tuple[str, str], dict[float, list[float]]] = {}
-        done = store.cells()
-        for row in done[done["status"] == "done"].itertuples():
-            self._learn(row.dataset, row.system, row.shots, row.fit_seconds + row.predict_seconds)
-
-    def learn(self, cell: Cell, seconds: float) -> None:
-        """Remember how long a cell took."""
-        self._learn(cell.dataset, cell.system, cell.shots, seconds)
-
-    def _learn(self, dataset: str, system: str, shots: int | str, seconds: float) -> None:
-        self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append(seconds)
-
-    def seconds(self, cell: Cell) -> float:
-        """The mean of cells with as many shots, else worked out from those with the nearest number."""
-        size, family = _size(cell.shots), systems.get(cell.system).family
-        known = self._known.get((cell.dataset, cell.system), {})
-        if not known:
-            return self.FIXED[family] + self.EACH_THOUSAND[family] * size / 1000
-        nearest = min(known, key=lambda other: abs(math.log(other / size)))
-        seconds = sum(known[nearest]) / len(known[nearest])
-        return max(seconds * min(1.0, size / nearest), seconds + self.EACH_THOUSAND[family] * (size - nearest) / 1000)
-
-
-def _size(shots: int | str) -> float:
-    return 100_000.0 if shots == ALL else float(shots)

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 PACKAGE = Path(systems.__file__).parent
 
 
-def data_version(dataset: str) -> str:
-    """The version of a data set as it is on this machine; it is fetched and parsed only where that has not been done yet."""
-    known = cached_data_version(dataset)
-    return datasets.load(dataset).version if known is None else known
-
-
 def cached_data_version(dataset: str) -> str | None:
     """The version of a data set that has been parsed on this machine, else None."""
     try:
@@ -90,16 +84,16 @@ def _source_hash(where: str) -> str:
     return digest.hexdigest()
 
 
-def identity(cell: Cell) -> dict[str, Any]:
+def identity(cell: Cell, data_version: str) -> dict[str, Any]:
     """Everything that decides a cell's result, as the store hashes it into the key.
 
     Raises:
-        UserError: An unknown system, data set or option.
-        FaultError: The data set cannot be had, or a package is missing.
+        UserError: An unknown system or option.
+        FaultError: A package is missing.
     """
     return {
         "dataset": cell.dataset,
-        "data_version": data_version(cell.dataset),
+        "data_version": data_version,
         "system": cell.system,
         "revision": systems.get(cell.system).revision,
         "options": full_options(cell.system, cell.options),

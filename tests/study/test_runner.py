@@ -14,13 +14,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from laser_core import systems
 from laser_core.errors import FaultError, UserError
+from laser_core.study import cell as cells
 from laser_core.study import runner, versions, worker
-from laser_core.study.spec import load_study
+from laser_core.study.planning import Speed
+from laser_core.study.spec import Grid, Study, load_study
 from laser_core.study.store import ResultStore
 from tests.study import fake
 
@@ -267,7 +270,7 @@ def test_cheap_cells_lead_and_every_curve_comes_once_first(small, registry, tmp_
 def test_time_is_learned_from_what_is_done(small, registry, tmp_path):
     store = ResultStore(tmp_path)
     run_here(fake.study(shots=(64,), seeds=(0,), options={"sleep": 0.4}), tmp_path)
-    speed = runner.Speed(store)
+    speed = Speed(store.cells())
     (cell, larger, _, _) = fake.study(shots=(64, 4096), seeds=(0, 1)).cells()
     assert 0.4 <= speed.seconds(cell) < 2
     assert speed.seconds(fake.study(shots=(4096,)).cells()[0]) > speed.seconds(cell)
@@ -286,6 +289,32 @@ def test_what_lacks_a_package_is_left_out_and_said(small, registry, tmp_path):
     outcome = run_here(fake.study(shots=(64,)), tmp_path)
     assert (outcome.computed, outcome.left) == (0, 3)
     assert "3 cells: system 'fake' needs no_such_package: pip install" in outcome.problems[0]
+
+
+def test_data_that_cannot_be_had_is_left_out_and_said(small, registry, tmp_path, monkeypatch):
+    """Here MovieLens-1M is neither on the machine nor to be fetched: the other data set's cells are computed all the same."""
+    monkeypatch.setattr(versions, "cached_data_version", lambda name: small.version if name == small.name else None)
+
+    def load(name, **_):
+        raise FaultError(f"the raw files of {name} cannot be had: no network")
+
+    monkeypatch.setattr(runner.datasets, "load", load)
+    both = Grid(("movielens-small", "ml-1m"), ("fake",), (64,), (0,), 120)
+    study = Study("both", "", "", (both,), "smoke")
+    assert [entry.state for entry in runner.plan(study, ResultStore(tmp_path))] == ["missing", "missing"]
+    with patch.object(cells, "_dataset", lambda name: small):
+        outcome = run_here(study, tmp_path)
+    assert (outcome.computed, outcome.left) == (1, 1)
+    assert outcome.problems == ["1 cell: the raw files of ml-1m cannot be had: no network"]
+
+
+def test_recorded_results_are_found_where_their_data_is_not(small, registry, tmp_path, monkeypatch):
+    run_here(fake.study(shots=(64,)), tmp_path)
+    monkeypatch.setattr(versions, "cached_data_version", lambda name: None)
+    monkeypatch.setattr(runner.datasets, "load", None)
+    outcome = run_here(fake.study(shots=(64,)), tmp_path)
+    assert (outcome.present, outcome.problems) == (3, [])
+    assert len(runner.results(fake.study(shots=(64,)), ResultStore(tmp_path))) == 3
 
 
 def test_a_wrong_option_is_the_studys_fault(small, registry, tmp_path):

@@ -1,0 +1,138 @@
+"""What a study needs: its cells, which of them are there, and how long the others will take. Nothing is fetched, loaded or computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from laser_core import systems
+from laser_core.datasets.dataset import ALL
+from laser_core.errors import FaultError
+from laser_core.study import versions
+from laser_core.study.spec import Cell, Study
+from laser_core.study.store import ResultStore, cell_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Planned:
+    """A cell of a study and what is known of it."""
+
+    cell: Cell
+    identity: dict[str, Any]
+    """what `versions.identity` says; empty as long as that is not known"""
+    state: str
+    """done, failed, missing, or "unavailable" where it cannot be computed here"""
+    error: str = ""
+    seconds: float = 0.0
+    """how long it takes, as far as past cells tell"""
+
+    @property
+    def key(self) -> str:
+        """Of its result; "" as long as that is not known."""
+        return cell_key(self.identity) if self.identity else ""
+
+
+def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = None) -> list[Planned]:
+    """Every cell of a study with its state and expected seconds, in the order in which a run takes them.
+
+    A data set that has not been parsed on this machine counts as what the stored results were computed on.
+
+    Args:
+        without: Data sets that cannot be had, and why.
+
+    Raises:
+        UserError: The study asks for something that does not exist.
+    """
+    table = store.cells()
+    speed = Speed(table)
+    stored = dict(zip(table["dataset"], table["data_version"], strict=True))  # the latest result's
+    data = {cell.dataset: versions.cached_data_version(cell.dataset) or stored.get(cell.dataset) for cell in study.cells()}
+    result = []
+    for cell in study.cells():
+        planned = _planned(cell, data[cell.dataset], store, (without or {}).get(cell.dataset, ""))
+        planned.seconds = speed.seconds(cell)
+        result.append(planned)
+    # A later seed counts as dearer: first every curve once, cheap systems leading, then the repetitions.
+    place = {seed: number for number, seed in enumerate(sorted({entry.cell.seed for entry in result}))}
+    return sorted(result, key=lambda entry: entry.seconds * (1 + place[entry.cell.seed]))
+
+
+def _planned(cell: Cell, data_version: str | None, store: ResultStore, lack: str) -> Planned:
+    """One cell's state; `lack` is why its data cannot be had."""
+    try:
+        identity = versions.identity(cell, data_version) if data_version else {}
+    except FaultError as error:
+        return Planned(cell, {}, "unavailable", str(error))
+    found = store.find(identity) if identity else None
+    if found is not None and (found["status"] == "done" or not found["passing"]):
+        return Planned(cell, identity, found["status"], found["error"])
+    return Planned(cell, identity, "unavailable" if lack else "missing", lack)
+
+
+def plan_table(planned: list[Planned]) -> pd.DataFrame:
+    """A plan as a table: columns dataset, system, options, shots, seed, test_rows, state, seconds, error, key."""
+    import pandas as pd
+
+    names = ("dataset", "system", "options", "shots", "seed", "test_rows")
+    rows = [
+        {
+            **{name: getattr(entry.cell, name) for name in names},
+            **{name: getattr(entry, name) for name in ("state", "seconds", "error", "key")},
+        }
+        for entry in planned
+    ]
+    return pd.DataFrame(rows, columns=[*names, "state", "seconds", "error", "key"])
+
+
+def results(study: Study, store: ResultStore) -> pd.DataFrame:
+    """The rows of `store.cells()` that belong to a study as it would run today."""
+    table = store.cells()
+    return table[table["key"].isin({entry.key for entry in plan(study, store)})].reset_index(drop=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for the eye: "40 s", "12 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Speed:
+    """How long cells take, learned from those that are done. Only for order and time left: no result depends on it."""
+
+    FIXED = {"reference": 0.5, "crm": 1.5, "plm": 20.0, "llm": 20.0, "llm+crm": 20.0}
+    """seconds of a family's cell however few its shots, until something is known"""
+    EACH_THOUSAND = {"reference": 0.1, "crm": 0.2, "plm": 60.0, "llm": 60.0, "llm+crm": 1.0}
+    """seconds more for every thousand shots"""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        """Learn from the finished cells of `ResultStore.cells`."""
+        self._known: dict[tuple[str, str], dict[float, list[float]]] = {}
+        for row in table[table["status"] == "done"].itertuples():
+            self._learn(row.dataset, row.system, row.shots, row.fit_seconds + row.predict_seconds)
+
+    def learn(self, cell: Cell, seconds: float) -> None:
+        """Remember how long a cell took."""
+        self._learn(cell.dataset, cell.system, cell.shots, seconds)
+
+    def _learn(self, dataset: str, system: str, shots: int | str, seconds: float) -> None:
+        self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append(seconds)
+
+    def seconds(self, cell: Cell) -> float:
+        """The mean of cells with as many shots, else worked out from those with the nearest number."""
+        size, family = _size(cell.shots), systems.get(cell.system).family
+        known = self._known.get((cell.dataset, cell.system), {})
+        if not known:
+            return self.FIXED[family] + self.EACH_THOUSAND[family] * size / 1000
+        nearest = min(known, key=lambda other: abs(math.log(other / size)))
+        seconds = sum(known[nearest]) / len(known[nearest])
+        return max(seconds * min(1.0, size / nearest), seconds + self.EACH_THOUSAND[family] * (size - nearest) / 1000)
+
+
+def _size(shots: int | str) -> float:
+    return 100_000.0 if shots == ALL else float(shots)

@@ -19,7 +19,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from laser_core import cli, datasets, launch
+from laser_core import __version__, cli, datasets
+from laser_core.cli import launch
 from laser_core.errors import FaultError
 from laser_core.systems import SYSTEMS
 
@@ -101,7 +102,7 @@ def test_without_a_command_it_shows_help():
 
 
 def test_version():
-    assert laser("--version").stdout.strip() == cli.__version__
+    assert laser("--version").stdout.strip() == __version__
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

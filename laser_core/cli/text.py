@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from laser_core.console import note, print_table
+from laser_core.cli.console import note, print_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,166 @@
+"""`laser systems`, `laser train`, `laser score`: one system at a time, outside of any study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laser_core.cli.arguments import Dataset, Json, Source, complete_system, load_dataset, row_count
+from laser_core.cli.console import print_json, print_table, progress_bar
+from laser_core.cli.text import number
+from laser_core.errors import DataError, UserError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from laser_core.datasets.dataset import CTRDataset
+
+app = typer.Typer()
+_TRAINED = "trained.json"
+
+
+@app.command(epilog="Example: `laser systems --json`")
+def systems(as_json: Json = False) -> None:
+    """Every system: what it is, which row of the paper's Table 1 it stands for, whether it can run here."""
+    from laser_core.doctor import DEMO_BACKBONE
+    from laser_core.lm import backbones
+    from laser_core.systems import SYSTEMS, missing_packages
+
+    rows = []
+    for system in SYSTEMS.values():
+        missing = missing_packages(system)
+        if "transformers" in system.needs and not backbones.ready(system.preset.get("backbone", DEMO_BACKBONE)):
+            missing.append("weights (laser doctor --fetch)")
+        rows.append(
+            {
+                "name": system.name,
+                "label": system.label,
+                "family": system.family,
+                "paper_row": system.paper_row,
+                "runs_here": not missing,
+                "missing": missing,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Systems",
+        ["name", "system", "family", "row of the paper", "runs here"],
+        [
+            (
+                row["name"],
+                row["label"],
+                row["family"],
+                row["paper_row"] or "-",
+                "yes" if row["runs_here"] else f"needs {', '.join(row['missing'])}",
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command(epilog="Example: `laser train din movielens-small --shots 256 --seed 0 --option epochs=3 --out models/din`")
+def train(
+    system: Annotated[str, typer.Argument(help="Name of a system (`laser systems`).", autocompletion=complete_system)],
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder to write the fitted model to.")],
+    shots: Annotated[str, typer.Option(help="How many training labels: a whole number, or all.")] = "all",
+    seed: Annotated[int, typer.Option(help="Which subset and which initial values.", min=0)] = 0,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE, as often as you like.")] = None,
+    source: Source = None,
+) -> None:
+    """Fit one system on N labels and save it. Nothing enters the result store: that is what studies do."""
+    from laser_core.systems import create
+
+    model = create(system, **_options(option or []))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / _TRAINED).exists():
+        raise UserError(f"{out} exists and holds something else than a trained system: name another folder with --out")
+    data = load_dataset(dataset, source)
+    count = row_count(shots)
+    rows = data.shots(count, seed)
+    with progress_bar(f"{system} on {data.name}") as progress:
+        model.fit(data, rows, data.validation_rows(count, seed), seed=seed, progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save(out)
+    about = {"system": system, "dataset": data.name, "data_version": data.version, "shots": count, "seed": seed, **model.describe()}
+    (out / _TRAINED).write_text(json.dumps(about, indent=2), encoding="utf-8")
+    print(f"{system} fitted on {len(rows):,} labels of {data.name}: {out}")
+
+
+@app.command(epilog="Example: `laser score models/din movielens-small --split test --out predictions.csv`")
+def score(
+    folder: Annotated[Path, typer.Argument(help="Folder that `laser train` wrote.")],
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="CSV to write: row, user, item, label, probability.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    rows: Annotated[str, typer.Option(help="At most so many rows of the split, or all.")] = "all",
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Predict with a saved system: one probability a sample, and the metrics over all."""
+    import pandas as pd
+
+    from laser_core.metrics import evaluate
+    from laser_core.systems import recommender_class
+
+    about = _trained(folder)
+    model = recommender_class(about["system"]).load(folder)
+    data = load_dataset(dataset, source)
+    chosen = _split_rows(data, split, row_count(rows))
+    with progress_bar(f"{about['system']} on {data.name}") as progress:
+        probability = model.predict(data, chosen, progress=progress)
+    ids = {owner: data.field(name).vocabulary for owner, name in (("user", data.about.user_field), ("item", data.about.item_field))}
+    table = pd.DataFrame(
+        {
+            "row": chosen,
+            "user": ids["user"][data.sample_user(chosen) - 1],
+            "item": ids["item"][data.sample_item(chosen) - 1],
+            "label": data.labels(chosen),
+            "probability": probability,
+        }
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    metrics = {"rows": len(table), **evaluate(data.labels(chosen), probability)}
+    if as_json:
+        print_json(metrics)
+    else:
+        print(", ".join(f"{name} {number(value)}" for name, value in metrics.items()) + f": {out}")
+
+
+def _options(pairs: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a dictionary."""
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(f"option '{pair}' is not NAME=VALUE, such as epochs=3")
+        options[name.strip().replace("-", "_")] = value.strip()
+    return options
+
+
+def _trained(folder: Path) -> dict[str, Any]:
+    """What `laser train` wrote about a fitted system."""
+    try:
+        about = json.loads((folder / _TRAINED).read_text(encoding="utf-8"))
+        return {"system": about["system"], **about}
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no trained system: laser train SYSTEM DATASET --out {folder} makes one") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{folder / _TRAINED} is damaged: train the system again") from None
+
+
+def _split_rows(data: CTRDataset, split: str, count: int | str) -> np.ndarray:
+    """The rows of a split, or the first `count` of its fixed random order."""
+    if split not in ("train", "valid", "test"):
+        raise unknown("split", split, ("train", "valid", "test"))
+    if count != "all" and count < 1:
+        raise UserError(f"--rows must be a positive whole number or all, not {count}")
+    if split == "test":
+        return data.test_rows(count)
+    rows = getattr(data, split)
+    return rows if count == "all" else rows[:count]

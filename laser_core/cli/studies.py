@@ -1,0 +1,204 @@
+"""`laser study` and `laser report`: grids of cells, computed where missing, kept in the result store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laser_core.cli.arguments import Json, Profile, Store, StudyName, complete_study, open_store
+from laser_core.cli.console import note, print_json, print_table, progress_bar
+from laser_core.cli.text import print_summary
+from laser_core.errors import unknown
+
+if TYPE_CHECKING:
+    from laser_core.study.spec import Study
+    from laser_core.study.store import ResultStore
+
+app = typer.Typer(no_args_is_help=True, help="Studies: a grid of cells, computed where missing, kept in the result store.")
+reports = typer.Typer()
+
+
+@app.command("list", epilog="Example: `laser study list`")
+def list_studies(as_json: Json = False) -> None:
+    """The studies that come with the kit."""
+    from laser_core.study.spec import load_study, studies
+
+    rows = []
+    for name in studies():
+        study = load_study(name)
+        rows.append({"name": name, "title": study.title, "question": study.question, "cells": len(study.cells()), "profile": study.profile})
+    if as_json:
+        print_json(rows)
+        return
+    print_table("Studies", ["name", "cells", "question"], [(row["name"], row["cells"], row["question"]) for row in rows], numbers=["cells"])
+
+
+@app.command("plan", epilog="Example: `laser study plan demo --profile full`")
+def plan(name: StudyName, store: Store = None, profile: Profile = None, as_json: Json = False) -> None:
+    """Every cell of a study in the order it would run, its state, and the seconds it is expected to take. Runs nothing."""
+    from laser_core.study import runner, spec
+
+    table = runner.plan_table(runner.plan(spec.load_study(name, profile), open_store(store)))
+    if as_json:
+        print_json(table)
+        return
+    rows = zip(
+        table["dataset"], table["system"], table["options"], table["shots"], table["seed"], table["state"], table["seconds"], strict=True
+    )
+    print_table(
+        f"Study {name}: {len(table)} cells",
+        ["data set", "system", "options", "N", "seed", "state", "seconds"],
+        [(*cell, _pairs(options), shots, seed, state, f"{seconds:.1f}") for *cell, options, shots, seed, state, seconds in rows],
+        numbers=["N", "seed", "seconds"],
+    )
+    missing = table[table["state"] == "missing"]
+    note(f"{len(missing)} of {len(table)} cells are missing, about {runner.duration(missing['seconds'].sum())} of computing on one core.")
+
+
+@app.command("run", epilog="Example: `laser study run demo --jobs 2`")
+def run(
+    name: StudyName,
+    jobs: Annotated[int | None, typer.Option(help="Cores to use; without it all.", min=1)] = None,
+    store: Store = None,
+    profile: Profile = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Compute cells again that failed for a reason of their own.")] = False,
+) -> None:
+    """Compute what is missing of a study. Ctrl-C loses at most the cells under way. Exit code 1 if a cell failed."""
+    from laser_core.study import spec
+
+    if not run_study(spec.load_study(name, profile), open_store(store), jobs, retry):
+        raise typer.Exit(1)
+
+
+@app.command("status", epilog="Example: `laser study status demo --json`")
+def status(name: StudyName, store: Store = None, profile: Profile = None, as_json: Json = False) -> None:
+    """How many cells of a study are done, missing, failed or not to be had here, for each data set and system."""
+    from laser_core.study import runner, spec
+
+    table = runner.plan_table(runner.plan(spec.load_study(name, profile), open_store(store)))
+    states = ["done", "missing", "failed", "unavailable"]
+    counts = (
+        table.groupby(["dataset", "system"], sort=False)["state"].value_counts().unstack(fill_value=0).reindex(columns=states, fill_value=0)
+    )
+    if as_json:
+        print_json(counts.reset_index())
+        return
+    print_table(
+        f"Study {name}", ["data set", "system", *states], [(*key, *values) for key, *values in counts.itertuples(name=None)], numbers=states
+    )
+    for error, cells in table[table["error"] != ""].groupby("error", sort=False):
+        note(f"{len(cells)} x {error}")
+
+
+@app.command("table", epilog="Example: `laser study table demo --metric log_loss`")
+def table(
+    name: Annotated[str | None, typer.Argument(help="A study; without it everything in the store.", autocompletion=complete_study)] = None,
+    metric: Annotated[str, typer.Option(help="auc or log_loss.")] = "auc",
+    store: Store = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Means with 95 % intervals over seeds and test users: a row a system, a column for each N."""
+    from laser_core.study import runner, spec
+    from laser_core.study.summary import summarise
+
+    if metric not in ("auc", "log_loss"):
+        raise unknown("metric", metric, ("auc", "log_loss"))
+    results = open_store(store)
+    table = summarise(runner.results(spec.load_study(name, profile), results) if name else results.cells())
+    if as_json:
+        print_json(table)
+        return
+    print_summary(table, metric)
+
+
+@app.command("diff", epilog="Example: `laser study diff results runs --json`")
+def diff(
+    first: Annotated[Path, typer.Argument(help="A folder of results.", exists=True, file_okay=False)],
+    second: Annotated[Path, typer.Argument(help="Another.", exists=True, file_okay=False)],
+    as_json: Json = False,
+) -> None:
+    """Two stores side by side: which cells are in one only, came out the same, or changed and by how much."""
+    from laser_core.study.store import ResultStore
+    from laser_core.study.upkeep import diff
+
+    table = diff(ResultStore(first).cells(), ResultStore(second).cells())
+    if as_json:
+        print_json(table)
+        return
+    changed = table[table["state"] == "different"]
+    columns = ["dataset", "system", "variant", "shots", "seed", "auc_first", "auc_second", "auc_change"]
+    rows = [
+        (*names, f"{one:.4f}", f"{other:.4f}", f"{change:+.4f}")
+        for *names, one, other, change in changed[columns].itertuples(index=False, name=None)
+    ]
+    heads = ["data set", "system", "options", "N", "seed", "AUC, first", "AUC, second", "change"]
+    print_table("Cells that came out different", heads, rows, numbers=heads[3:])
+    note(", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items()) or "both are empty")
+
+
+@app.command("export", epilog="Example: `laser study export demo --out results`")
+def export(
+    name: StudyName,
+    out: Annotated[Path, typer.Option(help="Folder to copy the results to.")],
+    records_only: Annotated[bool, typer.Option("--records-only", help="Without each sample's probability: a tenth of the size.")] = False,
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """Copy the finished cells of a study to another store. Raw rows of data that may not be handed on are never in one."""
+    from laser_core.study import runner, spec
+    from laser_core.study.upkeep import export
+
+    results = open_store(store)
+    copied = export(results, runner.results(spec.load_study(name, profile), results), out, predictions=not records_only)
+    print(f"{copied} results of {name} copied: {out}")
+
+
+@app.command("gc", epilog="Example: `laser study gc --older --delete`")
+def collect_garbage(
+    older: Annotated[bool, typer.Option("--older", help="Also results of other revisions of a system or its data.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them; without it they are only listed.")] = False,
+    store: Store = None,
+) -> None:
+    """Files of a store that no result needs: half written, damaged, left over. Never touches the recorded results."""
+    from laser_core.study import upkeep
+
+    found = upkeep.waste(open_store(store), older)
+    for entry in found:
+        print(f"{entry.path}: {entry.why}")
+    size = upkeep.remove(found) if delete else sum(entry.bytes for entry in found)
+    note(f"{len(found)} files, {size / 2**20:.1f} MB{' deleted' if delete else '' if not found else ': --delete removes them'}")
+
+
+@reports.command(epilog="Example: `laser report demo --out report`")
+def report(
+    name: StudyName,
+    out: Annotated[Path, typer.Option(help="Folder to write report.html and its tables (CSV) to.")] = Path("report"),
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """A study as one HTML file that opens without a network: verdicts, curves, tables, costs, limits, provenance."""
+    from laser_core.study.report import write_report
+    from laser_core.study.spec import load_study
+
+    print(write_report(load_study(name, profile), open_store(store), out))
+
+
+def run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False) -> bool:
+    """Run a study with a bar, and say what happened; True if nothing failed."""
+    from laser_core.study import runner
+
+    with progress_bar(f"study {study.name}") as progress:
+        outcome = runner.run(study, store, jobs=jobs, progress=progress, retry=retry)
+    for problem in outcome.problems:
+        note(f"not run: {problem}")
+    words = f"{outcome.computed} computed, {outcome.present} already there"
+    words += f", {outcome.failed} failed" * bool(outcome.failed) + f", {outcome.left} left out" * bool(outcome.left)
+    note(f"study {study.name}: {words} ({runner.duration(outcome.seconds)}); results in {store.folder}")
+    return not outcome.failed and not outcome.left
+
+
+def _pairs(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())

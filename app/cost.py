@@ -32,9 +32,7 @@ COSTS = {
     "money": ("price of a thousand predictions", "price"),
 }
 
-heading(
-    "Cost and latency", "What an improvement costs: measured on the machine that ran each result, one row of the test set after another."
-)
+heading("Cost and latency", "What an improvement costs: measured on the machine that ran each result, over its whole test set.")
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -56,9 +54,7 @@ with st.container(border=True):
     with left:
         price = amount("price", "Price of an hour", 0.10, 0.0, 1000.0, help="In any currency: rent of the machine, or power and wear.")
     with middle:
-        speed = amount(
-            "speed", "Speed against the machine that measured", 1.0, 0.01, 10000.0, help="2: twice as fast, such as twice the cores."
-        )
+        speed = amount("speed", "Speed (measuring machine = 1)", 1.0, 0.01, 10000.0, help="2: twice as fast, such as twice the cores.")
     with right:
         daily = amount("daily", "Predictions a day", 1_000_000.0, 1.0, 1e12, help="For the yearly sum in the table.")
 

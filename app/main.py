@@ -33,8 +33,10 @@ PAGES = {
     ],
 }
 
+# The icon first: else the browser asks a font server for the page's symbol.
+st.set_page_config(page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 page = st.navigation(PAGES, position="hidden")
-st.set_page_config(page_title=f"{page.title} · Laser study kit", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+st.set_page_config(page_title=f"{page.title} · Laser study kit")
 try:
     with st.sidebar:
         st.markdown("### Laser study kit")

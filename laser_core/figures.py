@@ -41,7 +41,7 @@ class Style:
 _DASH = {"reference": "dot", "crm": "solid", "plm": "dash", "llm": "solid", "llm+crm": "solid"}
 _WIDTH = {"llm": 3.5, "llm+crm": 3.5}
 _LOOK = {
-    "popularity": ("#5E6B7A", "line-ew-open"),
+    "popularity": ("#5E6B7A", "square-x"),
     "history-lr": ("#7F7F7F", "circle"),
     "stats-lr": ("#A8404F", "square"),
     "lightgbm": ("#0072B2", "triangle-up"),

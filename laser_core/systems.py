@@ -37,14 +37,14 @@ _SYSTEMS = [
     System("history-lr", "History-LR", "reference", "laser_core.crm.reference:HistoryLR"),
     System("stats-lr", "Stats-LR", "reference", "laser_core.crm.reference:StatsLR"),
     System("lightgbm", "LightGBM", "reference", "laser_core.crm.boosted_trees:LightGBM", needs=("lightgbm",)),
-    System("deepfm", "DeepFM", "crm", "laser_core.crm.deepfm:DeepFM", paper_row="DeepFM", needs=("torch",)),
-    System("autoint", "AutoInt", "crm", "laser_core.crm.autoint:AutoInt", paper_row="AutoInt", needs=("torch",)),
-    System("dcnv2", "DCNv2", "crm", "laser_core.crm.dcnv2:DCNv2", paper_row="DCNv2", needs=("torch",)),
-    System("gru4rec", "GRU4Rec", "crm", "laser_core.crm.gru4rec:GRU4Rec", paper_row="GRU4Rec", needs=("torch",)),
-    System("caser", "Caser", "crm", "laser_core.crm.caser:Caser", paper_row="Caser", needs=("torch",)),
-    System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", paper_row="SASRec", needs=("torch",)),
-    System("din", "DIN", "crm", "laser_core.crm.din:DIN", paper_row="DIN", needs=("torch",)),
-    System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", paper_row="SIM", needs=("torch",)),
+    System("deepfm", "DeepFM", "crm", "laser_core.crm.deepfm:DeepFM", revision=2, paper_row="DeepFM", needs=("torch",)),
+    System("autoint", "AutoInt", "crm", "laser_core.crm.autoint:AutoInt", revision=2, paper_row="AutoInt", needs=("torch",)),
+    System("dcnv2", "DCNv2", "crm", "laser_core.crm.dcnv2:DCNv2", revision=2, paper_row="DCNv2", needs=("torch",)),
+    System("gru4rec", "GRU4Rec", "crm", "laser_core.crm.gru4rec:GRU4Rec", revision=2, paper_row="GRU4Rec", needs=("torch",)),
+    System("caser", "Caser", "crm", "laser_core.crm.caser:Caser", revision=2, paper_row="Caser", needs=("torch",)),
+    System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", revision=2, paper_row="SASRec", needs=("torch",)),
+    System("din", "DIN", "crm", "laser_core.crm.din:DIN", revision=2, paper_row="DIN", needs=("torch",)),
+    System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", revision=2, paper_row="SIM", needs=("torch",)),
     System(
         "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
         needs=("torch", "transformers", "peft"),
@@ -55,7 +55,7 @@ _SYSTEMS = [
     ),
     System(
         "laser-crm", "Laser, LLM+CRM", "llm+crm", "laser_core.knowledge.laser_crm:LaserCRM",
-        paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
+        revision=2, paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
     ),
 ]  # fmt: skip
 SYSTEMS: dict[str, System] = {system.name: system for system in _SYSTEMS}

@@ -39,7 +39,7 @@ class Training:
     """few shots make smaller batches: an epoch has at least so many steps, as long as a batch has 16 samples"""
     learning_rate: float = 1e-3
     learning_rate_decay: float = 0.3
-    """factor on the learning rate after each epoch, or after `decay_steps` steps where epochs are shorter than that"""
+    """factor on the learning rate over an epoch, step by step; over `decay_steps` steps where epochs are shorter than that"""
     decay_steps: int = 300
     weight_decay: float = 1e-2
     """of dense layers"""
@@ -144,7 +144,7 @@ def train(
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
                 (loss / len(chosen)).backward()
                 total += loss.item()
-            rate = settings.learning_rate * settings.learning_rate_decay ** ((epoch * steps + step) // max(steps, settings.decay_steps))
+            rate = settings.learning_rate * settings.learning_rate_decay ** ((epoch * steps + step) / max(steps, settings.decay_steps))
             for optimizer in optimizers:
                 optimizer.step(rate)
             if time.perf_counter() - shown > 0.5:

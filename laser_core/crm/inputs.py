@@ -88,7 +88,7 @@ class Samples:
         step = np.arange(max(1, length.max(initial=0)))
         real = step < length[:, None]  # (batch, history)
         place = np.where(real, start[:, None] + step, 0)
-        if self.events is not None:
+        if self.events is not None and len(self.events):
             place = self.events[place]
         return Batch(
             fields=torch.from_numpy(self.fields[index]),

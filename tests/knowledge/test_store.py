@@ -124,7 +124,7 @@ def test_damage_is_noticed(tmp_path):
     (tmp_path / "vectors.f32").write_bytes(content)
     store = open_store(tmp_path)
     check(store, TEXTS[:5])
-    with pytest.raises(DataError, match="row 5 .* damaged"):
+    with pytest.raises(DataError, match=r"row 5 .* damaged"):
         store.read(TEXTS)
 
 

@@ -1,0 +1,139 @@
+"""Laser, LLM+CRM: one composition with every conventional model, its controls, and what every recommender must do."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from laser_core import systems
+from laser_core.errors import DataError, UserError
+from laser_core.knowledge.vectors import Vectors
+from tests.crm.worlds import made_up
+
+CRMS = [system.name for system in systems.SYSTEMS.values() if system.family == "crm"]
+SMALL = {"embedding_size": 8, "hidden": (16,), "epochs": 2, "components": 6, "adapter_hidden": 8}
+every_crm = pytest.mark.parametrize("name", CRMS)
+
+
+@cache
+def world():
+    return made_up()
+
+
+def meaning(dataset, items):
+    """Vectors in which things of one kind are alike, as a good encoder would give them."""
+    kinds = dataset.fields["kind"].codes[np.asarray(items)]
+    noise = np.array([np.random.default_rng(int(item)).normal(size=12) for item in items]).reshape(-1, 12)
+    return 3.0 * np.eye(12)[kinds] + 0.3 * noise
+
+
+@pytest.fixture
+def fake_encoder(monkeypatch):
+    """Instead of a language model."""
+    real = Vectors._raw_items
+
+    def items(self, dataset, items):
+        return meaning(dataset, items) if self.options.vectors == "real" else real(self, dataset, items)
+
+    monkeypatch.setattr(Vectors, "_raw_items", items)
+
+
+def fit(shots: int = 300, **options):
+    return systems.create("laser-crm", **{**SMALL, **options}).fit(world(), world().shots(shots, seed=0), world().valid)
+
+
+def auc(model) -> float:
+    return roc_auc_score(world().labels(world().test), model.predict(world(), world().test))
+
+
+@every_crm
+def test_every_conventional_model_can_be_the_backbone(name, fake_encoder, tmp_path):
+    """Order, repeats and company change nothing, and a saved model predicts the same."""
+    model = fit(backbone_crm=name)
+    rows = world().test
+    p = model.predict(world(), rows)
+    assert p.shape == (len(rows),) and p.dtype == np.float64 and ((p > 0) & (p < 1)).all()
+    mixed = np.random.default_rng(0).permutation(np.repeat(np.arange(len(rows)), 2))
+    np.testing.assert_allclose(model.predict(world(), rows[mixed]), p[mixed], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([model.predict(world(), rows[[place]]) for place in range(5)]), p[:5], atol=1e-6)
+    assert len(model.predict(world(), rows[:0])) == 0
+    model.save(tmp_path)
+    loaded = systems.recommender_class("laser-crm").load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(world(), rows), p)
+    assert loaded.describe() == model.describe()
+    assert loaded.options.backbone_crm == name
+    assert json.dumps(model.describe())
+
+
+@every_crm
+def test_without_vectors_it_is_the_backbone(name):
+    ours = fit(backbone_crm=name, vectors="none")
+    shared = {"embedding_size": 8, "hidden": (16,), "epochs": 2}
+    alone = systems.create(name, **shared).fit(world(), world().shots(300, seed=0), world().valid)
+    np.testing.assert_array_equal(ours.predict(world(), world().test), alone.predict(world(), world().test))
+    assert ours.parameter_count() == alone.parameter_count()
+
+
+@pytest.mark.parametrize("change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}])
+def test_controls_of_the_adapter(change, fake_encoder):
+    counts = {fit(**change).parameter_count(), fit().parameter_count()}
+    assert len(counts) == 2
+    assert auc(fit(**change)) > 0.5
+
+
+def test_vectors_that_mean_something_help_and_others_do_not(fake_encoder):
+    """Items never seen in training: what a kind is, only the vectors tell."""
+    settings = {"backbone_crm": "deepfm", "statistics": False, "skip_fields": ("kind", "town"), "epochs": 12, "shots": 64}
+    by_vectors = {vectors: auc(fit(vectors=vectors, **settings)) for vectors in ("real", "random", "none")}
+    assert by_vectors["real"] > 0.8
+    assert by_vectors["real"] > max(by_vectors["random"], by_vectors["none"]) + 0.1
+
+
+def test_with_texts_and_language_models_from_end_to_end(decoder, encoder, home):
+    """Texts written and encoded by tiny models; another fit reads what is stored and predicts the same."""
+    few = made_up(users=8, items=16, events=8)
+
+    def predict(**options):
+        model = systems.create("laser-crm", **{**SMALL, "encoder": encoder, "language_model": decoder, "snapshot": 4, **options})
+        return model.fit(few, few.train, few.valid).predict(few, few.test)
+
+    generated = {"item_text": "generated", "user_text": "generated"}
+    one = predict(**generated)
+    assert list((home / "texts").glob("*.jsonl")) and list((home / "vectors").glob("*/vectors.f32"))
+    np.testing.assert_array_equal(predict(**generated), one)
+    for others in (
+        {**generated, "vectors": "random"},
+        {**generated, "vectors": "shuffled"},
+        {"item_text": "title", "user_text": "history"},
+    ):
+        assert np.abs(predict(**others) - one).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone_crm": "history-lr"}, "must be a conventional model .*din"),
+        ({"backbone_crm": "dni"}, "did you mean 'din'"),
+        ({"encoder": "minilm"}, "unknown backbone"),
+        ({"components": 0}, "components"),
+        ({"experts": 0}, "experts"),
+        ({"adapter_dropout": 1.0}, "adapter_dropout"),
+        ({"vectors": "ran"}, "did you mean 'random'"),
+        ({"snapshot": -1}, "snapshot"),
+        ({"dropout": 2.0}, "dropout"),
+    ],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(UserError, match=message):
+        systems.create("laser-crm", **options)
+
+
+def test_damaged_model(fake_encoder, tmp_path):
+    fit().save(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="missing or damaged"):
+        systems.recommender_class("laser-crm").load(tmp_path)

@@ -95,7 +95,11 @@ class CRM(Recommender):
         if dataset.name != self.dataset_name_:
             raise UserError(f"this model was fitted on {self.dataset_name_} and cannot score {dataset.name}: their ids differ")
         with one_thread():
-            return predict(self.model_, self.encode(dataset, rows), progress)
+            return predict(*self.serve(dataset, rows), progress)
+
+    def serve(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[nn.Module, Samples]:
+        """The model as it would be served, and the samples as that model reads them."""
+        return self.model_.eval(), self.encode(dataset, rows)
 
     def build(self) -> nn.Module:
         """A fresh model for the fitted inputs."""

@@ -9,11 +9,13 @@ model can be the backbone (option `backbone_crm`): all of them read a sample's f
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from torch import nn
 
 from laser_core import systems
@@ -124,6 +126,16 @@ class LaserCRM(CRM):
         size = np.float32(tables[0][0].shape[1] ** 0.5)  # unit vectors become numbers of the size of 1, as layers expect
         return dataclasses.replace(samples, vectors=tuple((table * size, place) for table, place in tables))
 
+    def serve(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[nn.Module, Samples]:
+        """The backbone with ready fields in the adapter's place: it goes over every vector once, and serving looks its result up."""
+        model, samples = super().serve(dataset, rows)
+        if self.options.vectors == "none":
+            return model, samples
+        served = copy.deepcopy(model)
+        served.embeddings.adapter = nn.Identity()
+        fields = tuple((adapted(model.embeddings.adapter, number, table), place) for number, (table, place) in enumerate(samples.vectors))
+        return served, dataclasses.replace(samples, vectors=fields)
+
     def more_arrays(self) -> dict[str, np.ndarray]:
         """The axes of the vectors."""
         return self.vectors.arrays()
@@ -132,3 +144,11 @@ class LaserCRM(CRM):
         """The inverse of `more_arrays`."""
         self.crm.inputs_ = self.inputs_
         self.vectors.restore(arrays)
+
+
+@torch.no_grad()
+def adapted(adapter: nn.Module, number: int, table: np.ndarray, piece: int = 4096) -> np.ndarray:
+    """(distinct, embedding) the fields that an adapter makes of one of a sample's vectors, `piece` rows at once."""
+    device = next(adapter.parameters()).device
+    pieces = torch.from_numpy(table).split(piece)
+    return np.concatenate([adapter.field(number, part.to(device)).cpu().numpy() for part in pieces])

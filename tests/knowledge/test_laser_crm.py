@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from laser_core import systems
@@ -67,6 +68,17 @@ def test_every_conventional_model_can_be_the_backbone(name, fake_encoder, tmp_pa
     assert loaded.describe() == model.describe()
     assert loaded.options.backbone_crm == name
     assert json.dumps(model.describe())
+
+
+@every_crm
+def test_serving_skips_the_adapter_and_changes_nothing(name, fake_encoder):
+    model = fit(backbone_crm=name)
+    rows = world().test[:50]
+    served, samples = model.serve(world(), rows)
+    with torch.no_grad():
+        whole = model.model_.eval()(model.encode(world(), rows).batch(slice(None)))
+        torch.testing.assert_close(served(samples.batch(slice(None))), whole, rtol=0, atol=1e-6)
+    assert not list(served.embeddings.adapter.parameters())
 
 
 @every_crm

@@ -41,7 +41,9 @@ class ActivationUnit(nn.Module):
         first, *rest = self.mlp
         of_history, of_target, of_difference, of_product = first.weight.t().chunk(4)  # each (embedding, width)
         offset = torch.addmm(first.bias, target, of_target - of_difference)  # (batch, width)
-        matrix = (of_history + of_difference) + target[:, :, None] * of_product  # (batch, embedding, width)
+        parts = torch.stack([of_history + of_difference, of_product], dim=1)  # (embedding, 2, width)
+        shares = torch.stack([torch.ones_like(target), target], dim=2)  # (batch, embedding, 2): how much of each part
+        matrix = (shares.transpose(0, 1) @ parts).transpose(0, 1)  # (batch, embedding, width); a product has the cheapest backward
         hidden = torch.baddbmm(offset[:, None], history, matrix)  # (batch, history, width)
         for layer in rest:
             hidden = layer(hidden)

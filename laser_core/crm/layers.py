@@ -58,7 +58,10 @@ class Embeddings(nn.Module):
 
     def history(self, batch: Batch) -> Tensor:
         """(batch, history, embedding) history tokens; at padding stands the token of no item and no rating, for the model to mask."""
-        return transformed(self.of_item, self.values.weight, batch.history) + transformed(self.of_rating, self.ratings.weight, batch.rating)
+        items = transformed(self.of_item, self.values.weight, batch.history)
+        ratings = self.of_rating(self.ratings.weight)  # of each rating code: few, so a product with one-hot rows is the cheapest look-up
+        one_hot = torch.eye(len(ratings), dtype=items.dtype, device=items.device).index_select(0, batch.rating.flatten())
+        return torch.addmm(items.flatten(0, 1), one_hot, ratings).view(items.shape)
 
     def mean_history(self, batch: Batch) -> Tensor:
         """(batch, 2, embedding) masked means of the history's item and rating embeddings, zero for an empty history."""
@@ -111,7 +114,7 @@ class MLP(nn.Sequential):
     def __init__(self, size: int, widths: Sequence[int], dropout: float, out: int = 1) -> None:
         layers: list[nn.Module] = []
         for width in widths:
-            layers += [nn.Linear(size, width), nn.ReLU(), Dropout(dropout)]
+            layers += [nn.Linear(size, width), nn.ReLU(inplace=True), Dropout(dropout)]
             size = width
         super().__init__(*layers, nn.Linear(size, out))
 

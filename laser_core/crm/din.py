@@ -84,4 +84,4 @@ class DIN(CRM):
 
     Options = DINOptions
     Model = DINModel
-    piece = 256
+    piece = 512

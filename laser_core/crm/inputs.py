@@ -68,8 +68,10 @@ class Samples:
     """(rows,) how long it is"""
     events: np.ndarray | None
     """the event at each place of all histories, or None: the place is the event"""
-    event_place: np.ndarray
-    """(data set's events,) place of each event's item in the table"""
+    item_place: np.ndarray
+    """(items + 1,) place of each item in the table"""
+    event_item: np.ndarray
+    """(data set's events,) item codes"""
     event_rating: np.ndarray
     """(data set's events,) rating codes"""
     dense: np.ndarray
@@ -92,8 +94,8 @@ class Samples:
             place = self.events[place]
         return Batch(
             fields=torch.from_numpy(self.fields[index]),
-            history=torch.from_numpy(self.event_place[place] * real),
-            rating=torch.from_numpy(self.event_rating[place] * real),
+            history=torch.from_numpy(self.item_place[self.event_item[place]] * real),
+            rating=torch.from_numpy((self.event_rating[place] * real).astype(np.int32)),
             real=torch.from_numpy(real),
             length=torch.from_numpy(length),
             dense=torch.from_numpy(self.dense[index]),
@@ -176,7 +178,7 @@ class Inputs:
             first += len(known)
             fields[:, column] = place[self.codes(dataset, rows, name)]
             if column == 0:
-                event_place = place[dataset.event_item]
+                item_place = place
         if picked is None:
             events, start = None, dataset.history_start(rows, self.history)
             length = dataset.sample_event[rows] - start
@@ -188,8 +190,9 @@ class Inputs:
             start=start,
             length=length,
             events=events,
-            event_place=event_place,
-            event_rating=dataset.event_rating.astype(np.int32),
+            item_place=item_place,
+            event_item=dataset.event_item,
+            event_rating=dataset.event_rating,
             dense=((self.statistics_of(dataset, rows) - self.mean) / self.scale).astype(np.float32),
             label=dataset.labels(rows).astype(np.float32),
         )

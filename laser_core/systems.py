@@ -37,6 +37,8 @@ _SYSTEMS = [
     System("history-lr", "History-LR", "reference", "laser_core.crm.reference:HistoryLR"),
     System("stats-lr", "Stats-LR", "reference", "laser_core.crm.reference:StatsLR"),
     System("lightgbm", "LightGBM", "reference", "laser_core.crm.boosted_trees:LightGBM", needs=("lightgbm",)),
+    System("ease-lr", "Ease-LR", "reference", "laser_core.crm.ease:EaseLR"),
+    System("ease-lightgbm", "Ease-LightGBM", "reference", "laser_core.crm.boosted_trees:EaseLightGBM", needs=("lightgbm",)),
     System("deepfm", "DeepFM", "crm", "laser_core.crm.deepfm:DeepFM", revision=2, paper_row="DeepFM", needs=("torch",)),
     System("autoint", "AutoInt", "crm", "laser_core.crm.autoint:AutoInt", revision=2, paper_row="AutoInt", needs=("torch",)),
     System("dcnv2", "DCNv2", "crm", "laser_core.crm.dcnv2:DCNv2", revision=2, paper_row="DCNv2", needs=("torch",)),

@@ -9,6 +9,7 @@ from typing import Self
 import lightgbm
 import numpy as np
 
+from laser_core.crm.ease import CollaborativeOptions, WithCollaborative
 from laser_core.crm.reference import MeansOptions, WithMeans, check_positive
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
@@ -109,3 +110,18 @@ class LightGBM(WithMeans):
         The text is kept among the arrays, whose file has a checksum, because LightGBM ends the process when its text is damaged.
         """
         self._booster = lightgbm.Booster(model_str=self.trees_.tobytes().decode())
+
+
+@dataclass(frozen=True)
+class EaseLightGBMOptions(LightGBMOptions, CollaborativeOptions):
+    """Settings of `EaseLightGBM`."""
+
+    def __post_init__(self) -> None:
+        LightGBMOptions.__post_init__(self)
+        CollaborativeOptions.__post_init__(self)
+
+
+class EaseLightGBM(WithCollaborative, LightGBM):
+    """`LightGBM` on the inputs of Ease-LR."""
+
+    Options = EaseLightGBMOptions

@@ -78,6 +78,15 @@ class Reference(Recommender):
         """How many numbers `fit` learned (0 before)."""
         return sum(getattr(self, name).size for name in self.ARRAYS) if self.dataset_version_ is not None else 0
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The learned state by name."""
+        return {name: getattr(self, name) for name in self.ARRAYS}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `arrays`."""
+        for name in self.ARRAYS:
+            setattr(self, name, arrays[name])
+
     def save(self, folder: Path) -> None:
         """Write `model.json` and `model.npz`."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +98,7 @@ class Reference(Recommender):
             "curve": self.curve_,
             "cost": self.cost_,
         }
-        np.savez(folder / "model.npz", **{name: getattr(self, name) for name in self.ARRAYS})
+        np.savez(folder / "model.npz", **self.arrays())
         (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
 
     @classmethod
@@ -107,8 +116,7 @@ class Reference(Recommender):
             made.dataset_name_, made.dataset_version_ = words["dataset"]
             made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
             with np.load(folder / "model.npz", allow_pickle=False) as arrays:
-                for name in cls.ARRAYS:
-                    setattr(made, name, arrays[name])
+                made.restore(dict(arrays))
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         return made
@@ -242,12 +250,12 @@ class HistoryLR(OnStatistics):
         inputs = (inputs - self.center_) / self.scale_
         valid_inputs = (self.inputs(dataset, valid_rows) - self.center_) / self.scale_
         best = np.inf
-        for strength in self.options.strengths:
+        for number, strength in enumerate(self.options.strengths, start=1):
             model = LogisticRegression(C=strength, solver="newton-cholesky").fit(inputs, dataset.labels(rows))
             weights, bias = model.coef_[0], model.intercept_
             loss = log_loss(dataset.labels(valid_rows), expit(valid_inputs @ weights + bias))
             self.curve_.append({"strength": strength, "valid_log_loss": loss})
-            progress(f"C {strength:g}, valid log loss {loss:.4f}", len(self.curve_), len(self.options.strengths))
+            progress(f"C {strength:g}, valid log loss {loss:.4f}", number, len(self.options.strengths))
             if loss < best:
                 best, self.weights_, self.bias_ = loss, weights, bias
 

@@ -82,7 +82,7 @@ def _statistics(dataset: CTRDataset, targets: np.ndarray) -> np.ndarray:
     user = dataset.event_user[targets]
     last = np.flatnonzero(np.diff(user, append=-1))  # (users,) each user's last target
     start, stop = dataset.user_offsets[user[last]], targets[last] + 1
-    event, owner = _ranges(start, stop - start)  # these users' timelines up to their last target, one after another
+    event, owner = ranges(start, stop - start)  # these users' timelines up to their last target, one after another
     first = np.cumsum(stop - start) - (stop - start)  # (users,) where each begins
     mine = np.searchsorted(last, np.arange(len(targets)))
     begin = first[mine]  # (targets,) where the timeline of each begins
@@ -157,11 +157,11 @@ def _values(field: Field, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         codes = field.codes[item]
         place = np.flatnonzero(codes)  # code 0: the item has no word
         return codes[place], place
-    where, place = _ranges(field.offsets[item], field.offsets[item + 1] - field.offsets[item])
+    where, place = ranges(field.offsets[item], field.offsets[item + 1] - field.offsets[item])
     return field.codes[where], place
 
 
-def _ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The whole numbers of many ranges, one range after another, and the number of the range that each is in."""
     owner = np.repeat(np.arange(len(start)), length)
     return np.arange(len(owner)) + (start - (np.cumsum(length) - length))[owner], owner

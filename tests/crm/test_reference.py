@@ -22,7 +22,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, UserError
 from tests.crm.worlds import made_up
 
-NAMES = ("popularity", "history-lr", "stats-lr", "lightgbm")
+NAMES = ("popularity", "history-lr", "stats-lr", "lightgbm", "ease-lr", "ease-lightgbm")
 every = pytest.mark.parametrize("name", NAMES)
 on_statistics = pytest.mark.parametrize("name", NAMES[1:])
 

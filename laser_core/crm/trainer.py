@@ -69,12 +69,14 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move every parameter along its gradient."""
+        """Move every parameter along its gradient, and forget the gradient."""
         adamw(
             self.parameters, [parameter.grad for parameter in self.parameters], self.first, self.second, [], self.count,
             foreach=False, fused=True, amsgrad=False, maximize=False,
             beta1=0.9, beta2=0.999, eps=1e-8, lr=learning_rate, weight_decay=self.weight_decay,
         )  # fmt: skip
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def state(self) -> list[Tensor]:
         """Every tensor that changes with a step."""
@@ -136,7 +138,6 @@ def train(
             chosen = order[step * batch_size : (step + 1) * batch_size]
             if len(chosen) > piece:
                 chosen = chosen[np.argsort(samples.length[chosen], kind="stable")]  # histories of a piece are alike long: little padding
-            model.zero_grad(set_to_none=True)
             for first in range(0, len(chosen), piece):
                 index = chosen[first : first + piece]
                 logits = model(samples.batch(index).to(device))

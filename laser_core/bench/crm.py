@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from laser_core.crm.inputs import Samples
 
 KIT = "Laser study kit"
-LABELS = {"deepfm": "DeepFM", "din": "DIN"}
+LABELS = {"deepfm": "DeepFM", "din": "DIN", "din-items": "DIN without ratings"}
+MODELS = ("deepfm", "din")
 BATCH = 1024
 SCORED_AT_ONCE = 4096
 SHOTS, EPOCHS, TEST_ROWS = 1024, 20, 30_000  # of a few-shot cell
@@ -72,25 +73,26 @@ def run(out: Path, parts: Sequence[str] = (), repeats: int = 5, progress: Progre
 
 def train_deepfm(scratch: Path, repeats: int) -> Part:
     """Training DeepFM."""
-    return _train_speed("deepfm", 65_536, 2.3, _world(scratch), repeats)
+    part = Part(f"Training DeepFM: batches of {BATCH:,}, histories of 30", missing=not_installed())
+    _train_speed(part, "deepfm", 65_536, 2.3, _world(scratch), repeats)
+    return part
 
 
 def train_din(scratch: Path, repeats: int) -> Part:
     """Training DIN."""
-    return _train_speed("din", 16_384, 3.0, _world(scratch), repeats)
+    part = Part(f"Training DIN: batches of {BATCH:,}, histories of 30", missing=not_installed())
+    _train_speed(part, "din", 16_384, 3.0, _world(scratch), repeats)
+    _train_speed(part, "din-items", 16_384, None, _world(scratch), repeats)
+    return part
 
 
-def _train_speed(model: str, rows: int, goal: float, world: Path, repeats: int) -> Part:
-    label = LABELS[model]
-    part = Part(f"Training {label}: batches of {BATCH:,}, histories of 30", missing=not_installed())
+def _train_speed(part: Part, model: str, rows: int, goal: float | None, world: Path, repeats: int) -> None:
     speeds = call(f"{__name__}:training", folder=str(world), model=model, rows=rows, repeats=repeats)
     for who, values in speeds.items():
-        part.measured(label, who, SPEED, values)
+        part.measured(LABELS[model], who, SPEED, values)
     for who in list(speeds)[1:]:
-        part.compared(
-            f"{label} trains so many times as fast as {who}", speeds[KIT], speeds[who], goal if who == DeepCTRTorch.name else None
-        )
-    return part
+        against = goal if who == DeepCTRTorch.name else None
+        part.compared(f"{LABELS[model]} trains so many times as fast as {who}", speeds[KIT], speeds[who], against)
 
 
 def few_shot(scratch: Path, repeats: int) -> Part:
@@ -100,7 +102,8 @@ def few_shot(scratch: Path, repeats: int) -> Part:
         missing=not_installed(),
     )
     world = str(_world(scratch))
-    for model, label in LABELS.items():
+    for model in MODELS:
+        label = LABELS[model]
         tables = scratch / f"few-shot-{model}"
         plan = call(f"{__name__}:prepare_few_shot", folder=world, model=model, to=str(tables))
         cells = {KIT: partial(Child, f"{__name__}:few_shot_cell", folder=world, model=model)}
@@ -118,7 +121,8 @@ def few_shot(scratch: Path, repeats: int) -> Part:
 def scoring(scratch: Path, repeats: int) -> Part:
     """Scoring by a fitted model, some rows a call."""
     part = Part("Scoring by a fitted model, 1, 256 or 4,096 rows a call", missing=not_installed())
-    for model, label in LABELS.items():
+    for model in MODELS:
+        label = LABELS[model]
         for batch in (1, 256, 4096):
             speeds = call(f"{__name__}:scoring_speed", folder=str(_world(scratch)), model=model, batch=batch, repeats=repeats)
             for who, values in speeds.items():
@@ -336,6 +340,10 @@ def _stop(message: str, done: int, total: int) -> None:
 
 def _system(model: str, **options: Any) -> CRM:
     """A model of the kit on the plain input, which toolkits can read too."""
+    if model == "din-items":
+        from laser_core.bench.items_only import ItemsOnlyDIN
+
+        return ItemsOnlyDIN(statistics=False, **options)
     return create(model, statistics=False, **options)
 
 

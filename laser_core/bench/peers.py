@@ -1,10 +1,13 @@
 """The toolkits that the conventional models are timed against, each through its own public interface, as its documentation shows.
 
 They get the very arrays that the kit's models read, gathered and padded beforehand (a head start: the kit gathers while it trains), the
-same sizes of tables and layers, AdamW with the same settings, and none of their own regularisation. What remains different:
+same sizes of tables and layers, AdamW with the same settings, and none of their own regularisation. What they compute:
 
-- DeepCTR-Torch: DeepFM is the same function. DIN reads the history's items without their ratings: less work than the kit's DIN.
-- torch-rechub: batch normalisation in every layer; a linear part on the embeddings; DIN without mask or ratings, and with Dice on top.
+- DeepFM: DeepCTR-Torch the same function as the kit. torch-rechub has its linear part on the embeddings.
+- DIN on rated histories: the kit projects item and rating to one token, W[item; rating]; the toolkits, having no such layer, read a second
+  behaviour beside the items, and a rating of 0 for the target.
+- DIN on items alone: DeepCTR-Torch the same function as `laser_core.bench.items_only`.
+- torch-rechub has batch normalisation in every layer, its DIN no mask, and Dice on top.
 """
 
 from __future__ import annotations
@@ -79,7 +82,7 @@ class Plan:
     """What is built and how it is trained: the same for the kit and every toolkit."""
 
     model: str
-    """deepfm or din"""
+    """deepfm, din (rated histories) or din-items"""
     sizes: Mapping[str, int]
     """codes of each field, 0 included; the item first"""
     ratings: int
@@ -124,14 +127,20 @@ class DeepCTRTorch:
         options, item = plan.options, next(iter(plan.sizes))
         size = options["embedding_size"]
         fields = [SparseFeat(name, codes, size) for name, codes in plan.sizes.items()]
-        items = SparseFeat(f"hist_{item}", plan.sizes[item], size, embedding_name=item)
-        items = VarLenSparseFeat(items, plan.history, "mean", length_name="length")
-        ratings = VarLenSparseFeat(SparseFeat("hist_rating", plan.ratings, size), plan.history, "mean", length_name="length")
+
+        def of_history(field: SparseFeat) -> VarLenSparseFeat:
+            column = SparseFeat(f"hist_{field.name}", field.vocabulary_size, size, embedding_name=field.name)
+            return VarLenSparseFeat(column, plan.history, "mean", length_name="length")
+
+        rating = SparseFeat("rating", plan.ratings, size)
         deep = {"dnn_hidden_units": options["hidden"], "dnn_dropout": options["dropout"], "l2_reg_embedding": 0, "l2_reg_dnn": 0}
         if plan.model == "deepfm":
-            self.model = DeepFM(fields, [*fields, items, ratings], l2_reg_linear=0, **deep)
+            self.model = DeepFM(fields, [*fields, of_history(fields[0]), of_history(rating)], l2_reg_linear=0, **deep)
         else:
-            self.model = DIN([*fields, items], [item], att_hidden_size=options["attention"], att_activation="relu", **deep)
+            behaviours = [fields[0]] if plan.model == "din-items" else [fields[0], rating]
+            columns = [*fields, *behaviours[1:], *map(of_history, behaviours)]
+            names = [field.name for field in behaviours]
+            self.model = DIN(columns, names, att_hidden_size=options["attention"], att_activation="relu", **deep)
         optimizer = AdamW(self.model.parameters(), lr=options["learning_rate"], weight_decay=options["weight_decay"])
         self.model.compile(optimizer, "binary_crossentropy", metrics=["binary_crossentropy"])
         self._item = item
@@ -146,7 +155,8 @@ class DeepCTRTorch:
         return self.model.predict(self._columns(table), batch_size)[:, 0]
 
     def _columns(self, table: Table) -> dict[str, np.ndarray]:
-        return {**table.fields, f"hist_{self._item}": table.items, "hist_rating": table.ratings, "length": table.length}
+        histories = {f"hist_{self._item}": table.items, "hist_rating": table.ratings, "length": table.length}
+        return {**table.fields, **histories, "rating": np.zeros_like(table.length)}
 
 
 class TorchRecHub:
@@ -162,18 +172,24 @@ class TorchRecHub:
 
         options, item = plan.options, next(iter(plan.sizes))
         size = options["embedding_size"]
+
+        def of_history(field: SparseFeature, pooling: str) -> SequenceFeature:
+            return SequenceFeature(f"hist_{field.name}", field.vocab_size, size, pooling, shared_with=field.name, padding_idx=0)
+
         target, *others = (SparseFeature(name, codes, size, padding_idx=0) for name, codes in plan.sizes.items())
+        rating = SparseFeature("rating", plan.ratings, size, padding_idx=0)
         top = {"dims": list(options["hidden"]), "dropout": options["dropout"]}
-        self._columns_of_history = {"hist_item": "items"}
         if plan.model == "deepfm":
-            self._columns_of_history["hist_rating"] = "ratings"
-            items = SequenceFeature("hist_item", plan.sizes[item], size, "mean", shared_with=item, padding_idx=0)
             ratings = SequenceFeature("hist_rating", plan.ratings, size, "mean", padding_idx=0)
-            features = [target, *others, items, ratings]
-            self.model = DeepFM(features, features, {**top, "activation": "relu"})
+            read = [target, *others, of_history(target, "mean"), ratings]
+            self.model = DeepFM(read, read, {**top, "activation": "relu"})
         else:
-            items = SequenceFeature("hist_item", plan.sizes[item], size, "concat", shared_with=item, padding_idx=0)
-            self.model = DIN(others, [items], [target], top, {"dims": list(options["attention"]), "activation": "relu"})
+            behaviours = [target] if plan.model == "din-items" else [target, rating]
+            histories = [of_history(field, "concat") for field in behaviours]
+            self.model = DIN(others, histories, behaviours, top, {"dims": list(options["attention"]), "activation": "relu"})
+            read = [*others, *histories, *behaviours]
+        self._item = item
+        self._read = [feature.name for feature in read]
         self._options = options
 
     def fit(self, table: Table, batch_size: int, epochs: int, valid: Table | None = None) -> None:
@@ -198,7 +214,9 @@ class TorchRecHub:
         from torch.utils.data import DataLoader
         from torch_rechub.utils.data import TorchDataset
 
-        columns = {**table.fields, **{name: getattr(table, field) for name, field in self._columns_of_history.items()}}
+        histories = {f"hist_{self._item}": table.items, "hist_rating": table.ratings}
+        columns = {**table.fields, **histories, "rating": np.zeros_like(table.length)}
+        columns = {name: columns[name] for name in self._read}  # it fetches row by row and column by column: none too many
         return DataLoader(TorchDataset(columns, table.label), batch_size, shuffle=shuffle)
 
 

@@ -30,9 +30,11 @@ def demo(
 ) -> None:
     """The demo study on the bundled data, from weights to dashboard. A second run computes nothing twice."""
     from laser_core.doctor import DEMO_BACKBONE
+    from laser_core.settings import get_settings
     from laser_core.study import runner, spec
 
-    study, store = spec.load_study("demo"), open_store(None)
+    # Your own store alone: the demo trains on this machine, whatever others have recorded.
+    study, store = spec.load_study("demo"), open_store(get_settings().store)
     note(f"{study.title}: {study.question}")
     steps = [
         f"weights of {DEMO_BACKBONE}",

@@ -114,11 +114,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
         table.add_column(
             column, justify="right" if column in numbers else "left", overflow="fold", min_width=10 if column == columns[0] else None
         )
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(table, markup=False)
+    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)  # a file or a pipe has no edge to fit

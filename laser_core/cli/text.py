@@ -19,6 +19,7 @@ def print_summary(table: pd.DataFrame, metric: str) -> None:
         note("not run: there is no result yet. `laser study run demo` computes some.")
         return
     order = {system: place for place, system in enumerate(SYSTEMS)}
+    variants = [variant for variant in table["variant"].drop_duplicates() if variant]
     for dataset, rows in table[table["current"]].groupby("dataset", sort=False):
         columns = rows.sort_values("train_rows")["shots"].astype(str).drop_duplicates().tolist()
         lines = []
@@ -28,12 +29,15 @@ def print_summary(table: pd.DataFrame, metric: str) -> None:
             seeds = sorted(group["seeds"].unique())
             span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
             label = SYSTEMS[system].label if system in SYSTEMS else system
-            lines.append((order.get(system, len(order)), (f"{label} ({variant})" if variant else label, *values, span, f"{test_rows:,}")))
+            mark = f" [{variants.index(variant) + 1}]" if variant else ""
+            lines.append((order.get(system, len(order)), (label + mark, *values, span, f"{test_rows:,}")))
         heads = [f"N = {shots}" for shots in columns]
         title = f"{dataset}: {'AUC' if metric == 'auc' else 'log loss'}"
         lines.sort(key=lambda line: line[0])
         print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
     note("Mean and 95 % interval over seeds and test users. N counts training labels; histories may show earlier ratings.")
+    for place, variant in enumerate(variants, start=1):
+        note(f"[{place}] with {variant}")
     stale = int((~table["current"].astype(bool)).sum())
     if stale:
         note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")

@@ -10,15 +10,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
 from laser_core.crm.layers import MLP, Embeddings, Table
 
 
+class PairwiseProducts(torch.autograd.Function):
+    """sum_{i<j} <v_i, v_j> = (|sum v|^2 - sum |v|^2) / 2. Its derivative by v_i is the sum of the other v: one pass over the vectors."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, vectors: Tensor) -> Tensor:
+        """(batch, fields, embedding) -> (batch,)"""
+        total = vectors.sum(1)  # (batch, embedding)
+        ctx.save_for_backward(vectors, total)
+        return 0.5 * (total.square().sum(1) - vectors.square().sum((1, 2)))
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        """(batch,) -> (batch, fields, embedding)"""
+        vectors, total = ctx.saved_tensors
+        return (total[:, None] - vectors) * gradient[:, None, None]
+
+
 def pairwise_products(vectors: Tensor) -> Tensor:
-    """(batch, fields, embedding) -> (batch,): the sum of <v_i, v_j> over all pairs i < j, by (sum v)^2 - sum v^2."""
-    return 0.5 * (vectors.sum(1).square() - vectors.square().sum(1)).sum(1)
+    """(batch, fields, embedding) -> (batch,): the sum of <v_i, v_j> over all pairs i < j."""
+    return PairwiseProducts.apply(vectors)
 
 
 class DeepFMModel(nn.Module):

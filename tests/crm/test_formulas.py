@@ -31,6 +31,7 @@ def test_second_order_is_the_sum_over_all_pairs(batch, fields, size, seed):
     vectors = np.random.default_rng(seed).normal(size=(batch, fields, size))
     expected = [sum(float(a @ b) for a, b in itertools.combinations(sample, 2)) for sample in vectors]
     close(pairwise_products(torch.from_numpy(vectors)), expected)
+    assert torch.autograd.gradcheck(pairwise_products, torch.from_numpy(vectors).requires_grad_())
 
 
 @given(batch=sizes, size=sizes, layers=st.integers(1, 3), seed=st.integers(0, 99))

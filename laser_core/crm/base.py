@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -41,6 +41,8 @@ class CRMOptions(Training):
     """read the enriched input: causal statistics of the whole history beside the plain one"""
     skip_fields: tuple[str, ...] = ()
     """input fields to leave out"""
+    collaborative: bool = field(default=False, metadata={"late": True})
+    """read an item-item regression on the shots too (`laser_core.crm.collaborative`)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,7 +110,7 @@ class CRM(Recommender):
     def fit_inputs(self, dataset: CTRDataset, rows: np.ndarray) -> Inputs:
         """Which values get an embedding."""
         options = self.options
-        return Inputs.fit(dataset, rows, options.history, options.user_id, options.statistics, options.skip_fields)
+        return Inputs.fit(dataset, rows, options.history, options.user_id, options.statistics, options.skip_fields, options.collaborative)
 
     def encode(self, dataset: CTRDataset, rows: np.ndarray) -> Samples:
         """The samples as the model reads them."""
@@ -123,7 +125,10 @@ class CRM(Recommender):
 
     def parameter_count(self) -> int:
         """How many numbers `fit` learned (0 before)."""
-        return sum(parameter.numel() for parameter in self.model_.parameters()) if hasattr(self, "model_") else 0
+        if not hasattr(self, "model_"):
+            return 0
+        weights = sum(parameter.numel() for parameter in self.model_.parameters())
+        return weights + (self.inputs_.collaborative.parameter_count() if self.inputs_.collaborative else 0)
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 

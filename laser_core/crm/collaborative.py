@@ -30,7 +30,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 
 NAMES = ("mean rating of the item", "mean residual of the user", "collaborative score", "sum of the three", "shots of the item (log)")
-RIDGE = 200.0  # hardly matters from 60 up, with any model and data set tried; below, B follows chance
+RIDGE = 300.0  # hardly matters from 100 up, with any model and data set tried; below, B follows chance
 CATALOGUE = 4096  # B is a square of so many items at most: 34 MB in half precision
 FOLDS = 4
 
@@ -124,18 +124,22 @@ class Collaborative:
         shown = np.sign(score) * np.log1p(np.abs(score) / _KNEE)
         return np.stack([mean, user_mean, shown, mean + user_mean + score, self.count[model, item]], axis=1)
 
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return self.mean.size + self.weight.size
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What is learned, as named arrays."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @classmethod
-    def restore(cls, arrays: dict[str, np.ndarray]) -> Self:
-        """The inverse of `arrays`.
+    def restore(cls, arrays: dict[str, np.ndarray], prefix: str = "") -> Self:
+        """The inverse of `arrays`, from among others; its own are named with the prefix.
 
         Raises:
             KeyError: One is missing.
         """
-        return cls(**{entry.name: arrays[entry.name] for entry in fields(cls)})
+        return cls(**{entry.name: arrays[prefix + entry.name] for entry in fields(cls)})
 
 
 def _scale(dataset: CTRDataset) -> np.ndarray:

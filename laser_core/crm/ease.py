@@ -25,7 +25,7 @@ from laser_core.progress import Progress
 class CollaborativeOptions:
     """How much of the collaborative numbers a reference reads."""
 
-    ridges: tuple[float, ...] = (60.0, 200.0, 600.0)
+    ridges: tuple[float, ...] = (100.0, 300.0, 1000.0)
     """strength of the penalty on item-item weights: the values to choose from"""
     catalogue: int = CATALOGUE
     """item-item weights cover so many of the most often rated items"""
@@ -63,7 +63,7 @@ class WithCollaborative(OnStatistics):
     def parameter_count(self) -> int:
         """How many numbers `fit` learned (0 before)."""
         learned = super().parameter_count()
-        return learned + self.collaborative_.mean.size + self.collaborative_.weight.size if learned else 0
+        return learned + self.collaborative_.parameter_count() if learned else 0
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The learned state by name."""

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from laser_core.crm.collaborative import Collaborative
+from laser_core.crm.statistics import history_statistics
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 
@@ -119,6 +121,7 @@ class Inputs:
     mean: np.ndarray
     """(dense,) of the fitted samples"""
     scale: np.ndarray
+    collaborative: Collaborative | None = None
 
     @classmethod
     def fit(
@@ -129,6 +132,7 @@ class Inputs:
         user_id: bool = False,
         statistics: bool = False,
         skip: tuple[str, ...] = (),
+        collaborative: bool = False,
     ) -> Self:
         """See which values the fitted samples have.
 
@@ -137,6 +141,7 @@ class Inputs:
             user_id: Read the user's id too.
             statistics: Read the numbers of `laser_core.crm.statistics` too.
             skip: Fields of `about.input_fields` to leave out.
+            collaborative: Read the numbers of `laser_core.crm.collaborative` too.
 
         Raises:
             UserError: A field in `skip` that the data set does not have.
@@ -147,7 +152,8 @@ class Inputs:
         names = [name for name in about.input_fields if name != about.item_field and (user_id or name != about.user_field)]
         names = (about.item_field, *(name for name in names if name not in skip))
         history = history or about.history_length
-        made = cls(names, (), len(dataset.rating_values), history, statistics, np.zeros(0), np.zeros(0))
+        learned = Collaborative.fit(dataset, rows) if collaborative else None
+        made = cls(names, (), len(dataset.rating_values), history, statistics, np.zeros(0), np.zeros(0), learned)
         dense = made.statistics_of(dataset, rows)
         codes = [made.codes(dataset, rows, name) for name in names]
         codes[0] = np.concatenate([codes[0], dataset.event_item[_covered(dataset, rows, history)]])
@@ -211,30 +217,38 @@ class Inputs:
 
     def statistics_of(self, dataset: CTRDataset, rows: np.ndarray) -> np.ndarray:
         """(rows, dense) the numbers of the enriched input, none in the plain one."""
-        if not self.statistics:
-            return np.zeros((len(rows), 0), dtype=np.float32)
-        from laser_core.crm.statistics import history_statistics
-
-        return history_statistics(dataset, rows)[0]
+        parts = [np.zeros((len(rows), 0), dtype=np.float32)]
+        if self.statistics:
+            parts.append(history_statistics(dataset, rows)[0])
+        if self.collaborative is not None:
+            parts.append(self.collaborative.features(dataset, rows))
+        return np.concatenate(parts, axis=1)
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is learned, as named arrays."""
-        return {"mean": self.mean, "scale": self.scale} | {
-            f"known.{name}": codes for name, codes in zip(self.names, self.known, strict=True)
-        }
+        known = {f"known.{name}": codes for name, codes in zip(self.names, self.known, strict=True)}
+        learned = {} if self.collaborative is None else self.collaborative.arrays()
+        return {"mean": self.mean, "scale": self.scale} | known | {f"collaborative.{name}": value for name, value in learned.items()}
 
     def words(self) -> dict[str, object]:
         """What is set, ready for JSON."""
-        return {"names": list(self.names), "ratings": self.ratings, "history": self.history, "statistics": self.statistics}
+        return {
+            "names": list(self.names),
+            "ratings": self.ratings,
+            "history": self.history,
+            "statistics": self.statistics,
+            "collaborative": self.collaborative is not None,
+        }
 
     @classmethod
     def restore(cls, words: dict, arrays: dict[str, np.ndarray]) -> Self:
         """The inverse of `words` and `arrays`."""
         names = tuple(words["names"])
         known = tuple(arrays[f"known.{name}"] for name in names)
-        return cls(names, known, words["ratings"], words["history"], words["statistics"], arrays["mean"], arrays["scale"])
+        learned = Collaborative.restore(arrays, "collaborative.") if words.get("collaborative") else None
+        return cls(names, known, words["ratings"], words["history"], words["statistics"], arrays["mean"], arrays["scale"], learned)
 
 
 def _covered(dataset: CTRDataset, rows: np.ndarray, history: int) -> np.ndarray:

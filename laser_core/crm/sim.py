@@ -37,7 +37,7 @@ class SIM(DIN):
     def fit_inputs(self, dataset: CTRDataset, rows: np.ndarray) -> Inputs:
         """Which values get an embedding: every item of the whole histories, where the search looks."""
         options = self.options
-        return Inputs.fit(dataset, rows, -1, options.user_id, options.statistics, options.skip_fields)
+        return Inputs.fit(dataset, rows, -1, options.user_id, options.statistics, options.skip_fields, options.collaborative)
 
     def encode(self, dataset: CTRDataset, rows: np.ndarray) -> Samples:
         """The samples with the histories that the search finds."""

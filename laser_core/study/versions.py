@@ -39,6 +39,9 @@ def is_current(cell: Mapping[str, Any]) -> bool:
 def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Every option of a system after `changes`, as plain JSON values.
 
+    An option that a system got after results were recorded is marked `metadata={"late": True}` and left out at its default: keys of old
+    results still fit.
+
     A model's options live beside the model, whose import may take seconds (torch). So the answer is remembered on disk for as
     long as no source file of the package changes.
 
@@ -56,7 +59,9 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         return json.loads(remembered.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         pass
-    options = json.loads(json.dumps(dataclasses.asdict(systems.create(system, **changes).options)))
+    made = systems.create(system, **changes).options
+    late = {entry.name for entry in dataclasses.fields(made) if entry.metadata.get("late") and getattr(made, entry.name) == entry.default}
+    options = json.loads(json.dumps({name: value for name, value in dataclasses.asdict(made).items() if name not in late}))
     try:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         partial = remembered.with_suffix(f".{os.getpid()}")

@@ -262,7 +262,7 @@ def scoring_speed(folder: str, model: str, batch: int, repeats: int) -> dict[str
     dataset = CTRDataset.load(Path(folder))
     system = _system(model, epochs=1, steps=1)
     system.fit(dataset, dataset.train[:BATCH], dataset.valid[:64])
-    rows = np.asarray(dataset.test[: batch * max(2, min(100, 16_384 // batch))]).reshape(-1, batch)  # (calls, batch)
+    rows = np.resize(dataset.test, (max(2, min(100, 16_384 // batch)), batch))  # (calls, batch)
     runs = {KIT: lambda: _speed(rows.size, lambda: [system.predict(dataset, some) for some in rows])}
     plan = _plan(model, system)
     tables = [Table.of(system.inputs_, system.encode(dataset, some)) for some in rows]

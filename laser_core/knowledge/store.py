@@ -76,7 +76,7 @@ class VectorStore:
         rows = np.array([self._rows[_digest(text)] for text in texts], dtype=np.int64)
         vectors = np.empty((len(rows), self.size), dtype="<f4")
         if len(rows):
-            table = np.memmap(self.folder / "vectors.f32", dtype="<f4", mode="r").reshape(-1, self.size)
+            table = np.memmap(self.folder / "vectors.f32", dtype="<f4", mode="r", shape=(int(rows.max()) + 1, self.size))
             np.take(table, rows, axis=0, out=vectors)
         for row, vector in zip(rows, vectors, strict=True):
             if zlib.crc32(vector.data) != self._crc[row]:

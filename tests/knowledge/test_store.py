@@ -68,6 +68,16 @@ def test_a_store_that_was_open_before_sees_what_another_wrote(tmp_path):
     check(other, TEXTS[:8])
 
 
+def test_reading_while_another_writes(tmp_path):
+    """A row that is half there is not in the way of those that are whole."""
+    store = open_store(tmp_path)
+    store.add(TEXTS[:5], Counting())
+    with (tmp_path / "vectors.f32").open("ab") as stream:
+        stream.write(b"half a")
+    check(store, TEXTS[:5])
+    check(open_store(tmp_path), TEXTS[:5])
+
+
 @given(cut=st.integers(0, 12 * 20), name=st.sampled_from(["vectors.f32", "index.bin"]))
 def test_cut_off_at_any_byte_and_taken_up_again(tmp_path_factory, cut, name):
     """However much of a file a killed writer left, the next one ends with the same store."""

@@ -39,6 +39,7 @@ MODELS = ("deepfm", "din")
 BATCH = 1024
 SCORED_AT_ONCE = 4096
 SHOTS, EPOCHS, TEST_ROWS = 1024, 20, 30_000  # of a few-shot cell
+FEW_SHOT_BATCH = 32  # what the kit's trainer makes of so few shots
 HISTORIES = (10, 30, 100, 300)
 COPIES = (1, 2, 4, 8)
 SPEED, SECONDS, MEGABYTES = "rows a CPU-second", "CPU-seconds", "MB"
@@ -98,23 +99,21 @@ def _train_speed(part: Part, model: str, rows: int, goal: float | None, world: P
 def few_shot(scratch: Path, repeats: int) -> Part:
     """A few-shot cell from the start of its process to its end."""
     part = Part(
-        f"A few-shot cell: {SHOTS:,} rows, {EPOCHS} epochs with validation, {TEST_ROWS:,} test rows, start-up counted",
+        f"A few-shot cell of DeepFM: {SHOTS:,} rows, {EPOCHS} epochs with validation, {TEST_ROWS:,} test rows, start-up counted",
         missing=not_installed(),
     )
-    world = str(_world(scratch))
-    for model in MODELS:
-        label = LABELS[model]
-        tables = scratch / f"few-shot-{model}"
-        plan = call(f"{__name__}:prepare_few_shot", folder=world, model=model, to=str(tables))
-        cells = {KIT: partial(Child, f"{__name__}:few_shot_cell", folder=world, model=model)}
+    world, tables = str(_world(scratch)), str(scratch / "few-shot")
+    plan = call(f"{__name__}:prepare_few_shot", folder=world, to=tables)
+    for batch in (FEW_SHOT_BATCH, BATCH):
+        cells = {KIT: partial(Child, f"{__name__}:few_shot_cell", folder=world, batch=batch)}
         for peer in installed():
-            cells[peer.name] = partial(Child, f"{__name__}:few_shot_peer", peer=peer.name, tables=str(tables), plan=plan)
+            cells[peer.name] = partial(Child, f"{__name__}:few_shot_peer", peer=peer.name, tables=tables, plan=plan, batch=batch)
         seconds = in_turns({who: partial(_cpu_seconds, cell) for who, cell in cells.items()}, repeats, warm_up=False)
         for who, values in seconds.items():
-            part.measured(f"{label}, batches of {plan['batch_size']}", who, SECONDS, values)
+            part.measured(f"batches of {batch:,}", who, SECONDS, values)
         for who in list(seconds)[1:]:
-            goal = 7.0 if (model, who) == ("deepfm", DeepCTRTorch.name) else None
-            part.compared(f"a few-shot cell of {label} costs {who} so many times as much", seconds[who], seconds[KIT], goal)
+            goal = 7.0 if who == DeepCTRTorch.name else None
+            part.compared(f"a cell in batches of {batch:,} costs {who} so many times as much", seconds[who], seconds[KIT], goal)
     return part
 
 
@@ -274,33 +273,32 @@ def scoring_speed(folder: str, model: str, batch: int, repeats: int) -> dict[str
     return in_turns(runs, repeats)
 
 
-def few_shot_cell(folder: str, model: str) -> int:
+def few_shot_cell(folder: str, batch: int) -> int:
     """What a study does for one few-shot cell."""
     dataset = CTRDataset.load(Path(folder))
-    system = _system(model, epochs=EPOCHS, patience=EPOCHS)
+    system = _system("deepfm", epochs=EPOCHS, patience=EPOCHS, steps=SHOTS // batch)
     system.fit(dataset, dataset.shots(SHOTS, 0), dataset.validation_rows(SHOTS, 0))
     return len(system.predict(dataset, dataset.test_rows(TEST_ROWS)))
 
 
-def prepare_few_shot(folder: str, model: str, to: str) -> dict[str, Any]:
-    """Write the same cell's samples as the toolkits read them; the plan of the model and the batch, ready for JSON."""
+def prepare_few_shot(folder: str, to: str) -> dict[str, Any]:
+    """Write the same cell's samples as the toolkits read them; the plan of the model, ready for JSON."""
     dataset = CTRDataset.load(Path(folder))
-    system, rows = _system(model), dataset.shots(SHOTS, 0)
+    system, rows = _system("deepfm"), dataset.shots(SHOTS, 0)
     inputs = system.inputs_ = system.fit_inputs(dataset, rows)
     Path(to).mkdir(parents=True)
     parts = {"train": rows, "valid": dataset.validation_rows(SHOTS, 0), "test": dataset.test_rows(TEST_ROWS)}
     for name, chosen in parts.items():
         Table.of(inputs, system.encode(dataset, chosen)).save(Path(to) / f"{name}.npz")
-    batch_size = min(system.options.batch_size, max(16, SHOTS // system.options.steps))  # what the trainer makes of so few shots
-    return {**dataclasses.asdict(_plan(model, system)), "batch_size": batch_size}
+    return dataclasses.asdict(_plan("deepfm", system))
 
 
-def few_shot_peer(peer: str, tables: str, plan: dict[str, Any]) -> int:
+def few_shot_peer(peer: str, tables: str, plan: dict[str, Any], batch: int) -> int:
     """The same by a toolkit, from arrays that are ready."""
     (toolkit,) = (entry for entry in PEERS if entry.name == peer)
     train, valid, test = (Table.load(Path(tables) / f"{name}.npz") for name in ("train", "valid", "test"))
-    built = toolkit(Plan(**{name: value for name, value in plan.items() if name != "batch_size"}))
-    built.fit(train, plan["batch_size"], EPOCHS, valid)
+    built = toolkit(Plan(**plan))
+    built.fit(train, batch, EPOCHS, valid)
     return len(built.predict(test, SCORED_AT_ONCE))
 
 

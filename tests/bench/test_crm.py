@@ -52,9 +52,11 @@ def test_scoring_is_timed(world, batch):
 def test_a_few_shot_cell_runs_to_its_end(world, tmp_path, monkeypatch):
     monkeypatch.setattr(crm, "EPOCHS", 2)
     monkeypatch.setattr(crm, "TEST_ROWS", 100)
-    assert crm.few_shot_cell(str(world), "deepfm") == 100
-    plan = crm.prepare_few_shot(str(world), "deepfm", str(tmp_path / "tables"))
-    assert plan["batch_size"] == 32  # 1,024 shots in 32 steps an epoch
+    assert crm.few_shot_cell(str(world), crm.FEW_SHOT_BATCH) == 100
+    plan = crm.prepare_few_shot(str(world), str(tmp_path / "tables"))
+    options = plan["options"]
+    assert crm.SHOTS // options["steps"] == crm.FEW_SHOT_BATCH
+    assert sum(plan["sizes"].values()) > len(plan["sizes"])
     rows = {name: len(crm.Table.load(tmp_path / "tables" / f"{name}.npz").label) for name in ("train", "valid", "test")}
     assert rows == {"train": 1024, "valid": min(1024, len(crm.CTRDataset.load(world).valid)), "test": 100}
 
@@ -131,3 +133,106 @@ def test_the_figure_shows_every_side_against_the_length(parts, tmp_path):
     lines = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
     assert lines == {crm.KIT: ([10, 300], [20, 400]), "DeepCTR-Torch": ([10, 300], [60, 1200])}
     assert "2 rounds" in figure.layout.xaxis.title.text
+
+
+# ---- the parts, over made-up numbers ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Answers for the functions that would run in processes of their own; the arguments they were asked with are kept, as JSON."""
+    asked, given = [], {}
+
+    def call(function: str, **arguments):
+        asked.append((function.partition(":")[2], json.loads(json.dumps(arguments))))
+        return given.get(asked[-1][0], lambda **_: {})(**arguments)
+
+    class Child:
+        def __init__(self, function: str, **arguments):
+            self.value = call(function, **arguments)
+
+        def result(self):
+            return {"cpu_seconds": self.value}
+
+    monkeypatch.setattr(crm, "call", call)
+    monkeypatch.setattr(crm, "Child", Child)
+    monkeypatch.setattr(crm, "installed", lambda: list(crm.PEERS))
+    return asked, given
+
+
+def goals(part: Part) -> dict[str, tuple[float, bool | None]]:
+    return {check["what"]: (check["median"], check.get("met")) for check in part.checks}
+
+
+def test_training_is_held_against_the_same_model_of_the_toolkits(answers, tmp_path):
+    asked, given = answers
+    given["training"] = lambda **_: {crm.KIT: [290.0, 300.0, 310.0], "DeepCTR-Torch": [100.0, 100.0, 100.0], "torch-rechub": [50.0] * 3}
+    part = crm.train_din(tmp_path, 3)
+    assert goals(part) == {
+        "DIN trains so many times as fast as DeepCTR-Torch": (3.0, True),
+        "DIN trains so many times as fast as torch-rechub": (6.0, None),
+        "DIN without ratings trains so many times as fast as DeepCTR-Torch": (3.0, None),
+        "DIN without ratings trains so many times as fast as torch-rechub": (6.0, None),
+    }
+    assert goals(crm.train_deepfm(tmp_path, 3))["DeepFM trains so many times as fast as DeepCTR-Torch"] == (3.0, True)
+    assert [arguments["model"] for name, arguments in asked if name == "training"] == ["din", "din-items", "deepfm"]
+
+
+def test_few_shot_cells_are_whole_processes(answers, tmp_path):
+    asked, given = answers
+    given["few_shot_cell"] = lambda **_: 2.0
+    given["few_shot_peer"] = lambda peer, **_: {"DeepCTR-Torch": 15.0, "torch-rechub": 8.0}[peer]
+    part = crm.few_shot(tmp_path, 2)
+    costs = {"DeepCTR-Torch": (7.5, True), "torch-rechub": (4.0, None)}
+    assert goals(part) == {
+        f"a cell in batches of {batch} costs {who} so many times as much": cost for batch in ("32", "1,024") for who, cost in costs.items()
+    }
+    assert sorted({arguments["batch"] for name, arguments in asked if name == "few_shot_peer"}) == [32, 1024]
+
+
+def test_longer_histories_are_timed_on_longer_histories(answers, tmp_path):
+    asked, given = answers
+    given["training"] = lambda history, **_: {crm.KIT: [1e6 / (5 + history / 10)], "DeepCTR-Torch": [1e6 / history]}
+    part = crm.history_cost(tmp_path, 1)
+    kit = {row["history"]: row["median"] for row in part.measurements if row["who"] == crm.KIT}
+    assert kit == pytest.approx({10: 6, 30: 8, 100: 15, 300: 35})
+    assert part.checks[0]["median"] == pytest.approx(35 / 6)
+    (world,) = [arguments for name, arguments in asked if name == "make_world"]
+    assert world["fewest"] > 300
+
+
+def test_two_runs_are_compared_with_one(answers, tmp_path, monkeypatch):
+    clock = iter([0.0, 10.0, 10.0, 21.0])
+    monkeypatch.setattr(crm.time, "perf_counter", lambda: next(clock))
+    ((what, (times, met)),) = goals(crm.two_at_once(tmp_path, 1)).items()
+    assert "two runs at once" in what
+    assert (times, met) == (pytest.approx(20 / 11), True)
+
+
+@pytest.mark.parametrize(("late", "met"), [(100.0, True), (150.0, False)])
+def test_memory_grows_with_the_data(answers, tmp_path, monkeypatch, late, met):
+    """400 MB, then 100 MB a copy, but `late` for each of the last four; MovieLens-1M is not here."""
+    _, given = answers
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
+
+    def peak(folder: str, **_):
+        times = int(folder.rpartition("-")[2])
+        return {"megabytes": 400 + 100 * min(times, 4) + late * max(times - 4, 0), "rows": 10, "encode_seconds": 0.5 * times}
+
+    given["make_copies"] = lambda to, **_: crm.Path(to).mkdir()
+    given["peak_memory"] = peak
+    part = crm.memory(tmp_path, 1)
+    memory, encoding = part.checks
+    assert (memory["median"], memory["met"]) == (pytest.approx(late / 100), met)
+    assert (encoding["median"], encoding["met"]) == (pytest.approx(1.0), True)
+    assert part.missing == ["MovieLens-1M: not here (laser data get ml-1m)"]
+    assert not list(tmp_path.glob("copies-*"))
+
+
+def test_scoring_is_timed_at_every_size(answers, tmp_path):
+    _, given = answers
+    given["scoring_speed"] = lambda model, batch, **_: {crm.KIT: [1000.0 * batch]}
+    part = crm.scoring(tmp_path, 1)
+    assert {row["case"]: row["median"] for row in part.measurements} == {
+        f"{label}, {batch:,} rows a call": 1000.0 * batch for label in ("DeepFM", "DIN") for batch in (1, 256, 4096)
+    }

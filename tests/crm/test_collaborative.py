@@ -252,13 +252,13 @@ def test_the_ridge_is_what_validation_prefers() -> None:
 
 def test_movielens_small(small: CTRDataset) -> None:
     rows, valid, test = small.shots("all", 0), small.validation_rows("all", 0), small.test
-    model = systems.create("ease-lr", ridges=(300.0,)).fit(small, rows, valid)
+    model = systems.create("ease-lr", ridges=(300.0,), catalogue=1024).fit(small, rows, valid)
     assert roc_auc_score(small.labels(test), model.predict(small, test)) == pytest.approx(0.805, abs=0.004)
 
 
 def test_movielens_1m_is_no_worse_than_known(ml_1m: CTRDataset) -> None:
     rows, valid, test = ml_1m.shots(65_536, 0), ml_1m.validation_rows(4096, 0), ml_1m.test_rows(20_000)
-    model = systems.create("ease-lr", ridges=(300.0,)).fit(ml_1m, rows, valid)
+    model = systems.create("ease-lr", ridges=(300.0,), catalogue=1024).fit(ml_1m, rows, valid)
     stats = systems.create("stats-lr").fit(ml_1m, rows, valid)
     labels = ml_1m.labels(test)
     assert roc_auc_score(labels, model.predict(ml_1m, test)) > roc_auc_score(labels, stats.predict(ml_1m, test)) + 0.002

@@ -96,7 +96,7 @@ def plain(text: object, longest: int = 60) -> str:
     words = " ".join(_CONTROLS.sub("", str(text)).split())
     if len(words) > longest:
         words = words[: longest - 1].rstrip() + "…"
-    return html.escape(words).replace("$", "&#36;")
+    return html.escape(words, quote=False).replace("$", "&#36;")
 
 
 @dataclass(frozen=True)

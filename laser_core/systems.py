@@ -56,6 +56,15 @@ _SYSTEMS = [
         needs=("torch", "transformers", "peft"), preset={"prompt": "many"},
     ),
     System(
+        "laser-llm-short", "Laser, LLM only (short prompts)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        needs=("torch", "transformers", "peft"),
+        # What two cores can tune in a minute: the last five ratings, adapters in the last blocks, one epoch, nothing to choose by.
+        preset={
+            "prompt": "many", "template": "many-short", "history": 5, "epochs": 1, "batch_size": 16, "dropout": 0.0, "top_blocks": 10,
+            "valid_limit": 0,
+        },
+    ),
+    System(
         "laser-crm", "Laser, LLM+CRM", "llm+crm", "laser_core.knowledge.laser_crm:LaserCRM",
         revision=2, paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
     ),

@@ -10,6 +10,7 @@ import atexit
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def _link_weights(models: Path, place: Path) -> None:
 
 
 FOLDER, RAW = _prepare_environment()
+# A shell that starts the tests in the background has Ctrl-C ignored, and children inherit that: tests of Ctrl-C need it back.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis_settings.register_profile("kit", deadline=None, derandomize=True)  # no timed assertions; the same examples on every machine
 hypothesis_settings.load_profile("kit")
 

@@ -307,21 +307,22 @@ def test_demo_without_weights_says_so_in_one_line_and_does_the_rest(store, small
     assert "0 computed" in laser("demo", "--no-app").stderr
 
 
-def test_app_opens_the_dashboard_on_localhost_and_ctrl_c_ends_it(tmp_path):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_app_opens_the_dashboard_on_localhost_until_it_is_ended(ending, tmp_path):
     """In an empty home: streamlit asks newcomers for an email address unless told not to."""
     port = free_port()
     environment = {**os.environ, "HOME": str(tmp_path), "LASER_STORE": str(tmp_path / "runs")}
     command = [sys.executable, "-m", "laser_core", "app", "--port", str(port), "--no-browser"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    for line in run.stderr:
-        if line.startswith("the dashboard is open"):
-            break
-    assert f"http://localhost:{port}" in line
-    with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=30) as answer:
-        assert answer.read() == b"ok"
-    assert "is taken" in refused("app", "--port", port)
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        try:
+            line = next(line for line in run.stderr if line.startswith(("the dashboard is open", "error")))
+            assert f"http://localhost:{port}" in line
+            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=30) as answer:
+                assert answer.read() == b"ok"
+            assert "is taken" in refused("app", "--port", port)
+        finally:
+            run.send_signal(ending)
+            run.communicate(timeout=60)
     assert run.returncode == 0
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://localhost:{port}", timeout=5)

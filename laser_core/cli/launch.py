@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def open_dashboard(port: int | None, browser: bool, say: Callable[[str], None]) 
     port = _free_port(port)
     # Always headless: else streamlit asks newcomers for an email address and waits for the answer.
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C: nothing is left behind
     process = subprocess.Popen([*command, "--server.address", _HOST, "--server.port", str(port)])
     try:
         if _answers(process, port):

@@ -201,12 +201,17 @@ def test_longer_histories_are_timed_on_longer_histories(answers, tmp_path):
     assert world["fewest"] > 300
 
 
-def test_two_runs_are_compared_with_one(answers, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("load", "said"), [(0.1, 0), (6.0, 1)])
+def test_two_runs_are_compared_with_one(answers, tmp_path, monkeypatch, load, said):
+    _, given = answers
     clock = iter([0.0, 10.0, 10.0, 21.0])
+    cpu = iter([8.0, 9.0, 11.0])
+    given["one_run"] = lambda **_: next(cpu)
     monkeypatch.setattr(crm.time, "perf_counter", lambda: next(clock))
-    ((what, (times, met)),) = goals(crm.two_at_once(tmp_path, 1)).items()
-    assert "two runs at once" in what
-    assert (times, met) == (pytest.approx(20 / 11), True)
+    monkeypatch.setattr(crm.psutil, "getloadavg", lambda: (load, 0.0, 0.0))
+    part = crm.two_at_once(tmp_path, 1)
+    assert list(goals(part).values()) == [(pytest.approx(20 / 11), True), (pytest.approx(16 / 10), None)]
+    assert len(part.missing) == said
 
 
 @pytest.mark.parametrize(("late", "met"), [(100.0, True), (150.0, False)])

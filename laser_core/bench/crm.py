@@ -1,7 +1,7 @@
 """`laser bench crm`: what the conventional models cost, beside DeepCTR-Torch and torch-rechub where these are installed.
 
 Each part is a function that returns a `Part`; the heavy work is in the functions below them, which run in processes of their own. The kit's
-models run with their default options and everything through the trainer that studies use.
+models run through the trainer that studies use, with their default options but for the input: the plain one, which toolkits read too.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import typer
 
 from laser_core.cli.arguments import Json
 from laser_core.cli.console import note, print_json, print_table, progress_bar
+from laser_core.errors import UserError
 from laser_core.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: what things cost on this machine, beside other toolkits.")
@@ -31,28 +32,53 @@ def conventional_models(
     out = out or get_settings().store / "bench" / "crm.json"
     with progress_bar("benchmark") as progress:
         crm.run(out, part or (), repeats, progress)
-    _print_benchmark(out, part or list(crm.PARTS), as_json)
+    print_benchmark(out, part or list(crm.PARTS), as_json)
 
 
-def _print_benchmark(path: Path, parts: list[str], as_json: bool) -> None:
-    """Parts of a record: what was measured, and what is held against a goal."""
+@app.command("show", epilog="Example: `laser bench show results/bench/crm.json`")
+def show(
+    record: Annotated[
+        Path | None, typer.Argument(help="A record; without it the one of conventional models that comes with the kit.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a benchmark recorded, and on which machine."""
+    print_benchmark(record or get_settings().recorded / "bench" / "crm.json", [], as_json)
+
+
+def print_benchmark(path: Path, parts: list[str], as_json: bool) -> None:
+    """Parts of a record (all, if none is named): what was measured, and what is held against a goal.
+
+    Raises:
+        UserError: There is no record.
+    """
     from laser_core.bench.measure import read_record
 
     record = read_record(path)
+    if not record["parts"]:
+        raise UserError(f"{path} is no record of a benchmark: `laser bench crm --out {path}` makes one")
+    chosen = {name: record["parts"][name] for name in parts or record["parts"]}
     if as_json:
-        print_json({**record, "parts": {name: record["parts"][name] for name in parts}})
+        print_json({**record, "parts": chosen})
         return
-    for name in parts:
-        found = record["parts"][name]
+    for part in chosen.values():
         rows = [
-            (row["case"], row["who"], f"{row['median']:,.5g}", f"{row['low']:,.5g} - {row['high']:,.5g}", row["unit"])
-            for row in found["measurements"]
+            (row["case"], row["who"], _short(row["median"]), f"{_short(row['low'])} - {_short(row['high'])}", row["unit"])
+            for row in part["measurements"]
         ]
-        print_table(found["title"], ["case", "who", "median", "range", "unit"], rows, numbers=["median", "range"])
-        for check in found["checks"]:
+        print_table(part["title"], ["case", "who", "median", "range", "unit"], rows, numbers=["median", "range"])
+        for check in part["checks"]:
             goal = f" (goal: at {'least' if check['at_least'] else 'most'} {check['goal']:g})" if "goal" in check else ""
             mark = {True: "[OK]", False: "[FAIL]", None: "[--]"}[check.get("met")]
-            print(f"{mark} {check['what']}: {check['median']:.4g} ({check['low']:.4g} - {check['high']:.4g}){goal}")
-        for reason in found["missing"]:
+            print(f"{mark} {check['what']}: {_short(check['median'])} ({_short(check['low'])} - {_short(check['high'])}){goal}")
+        for reason in part["missing"]:
             note(f"not measured: {reason}")
+        made = part["provenance"]
+        versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+        note(f"{made['started'][:10]}, {made['repeats']} rounds, {made['hardware']['cpu']}, {made['hardware']['cores']} cores; {versions}")
     note(f"the record: {path}")
+
+
+def _short(value: float) -> str:
+    """Three digits that count, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

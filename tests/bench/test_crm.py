@@ -112,6 +112,19 @@ def test_without_out_the_record_is_in_the_store(parts, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "bench" / "crm.json").exists()
 
 
+def test_a_record_is_shown_again(parts, tmp_path, monkeypatch):
+    out = tmp_path / "bench" / "crm.json"
+    printed = laser("bench", "crm", "--out", out).stdout
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path))
+    shown = laser("bench", "show")
+    assert shown.stdout == printed
+    assert shown.stderr.count(" 5 rounds, ") == 2
+    assert json.loads(laser("bench", "show", out, "--json").stdout) == json.loads(out.read_text())
+    result = laser("bench", "show", tmp_path / "none.json")
+    assert result.exit_code == 2
+    assert "none.json is no record of a benchmark" in result.stderr
+
+
 def test_an_unknown_part_is_refused_before_anything_runs(tmp_path):
     result = laser("bench", "crm", "--part", "deepfn", "--out", tmp_path / "crm.json")
     assert result.exit_code == 2

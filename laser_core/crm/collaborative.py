@@ -22,9 +22,6 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-import scipy.sparse
-from scipy.linalg.lapack import spotrf, spotri
-
 from laser_core.crm.statistics import ranges
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
@@ -166,8 +163,11 @@ def _regress(user: np.ndarray, place: np.ndarray, left: np.ndarray, size: int, r
     Raises:
         UserError: The ridge is too small to invert anything.
     """
+    from scipy.linalg.lapack import spotrf, spotri  # a quarter of a second that models without these numbers need not wait for
+    from scipy.sparse import csr_array
+
     inside = place >= 0
-    table = scipy.sparse.csr_array((left[inside].astype(np.float32), (user[inside], place[inside])), shape=(user.max(initial=0) + 1, size))
+    table = csr_array((left[inside].astype(np.float32), (user[inside], place[inside])), shape=(user.max(initial=0) + 1, size))
     if size == 0:
         return np.zeros((0, 0))
     gram = np.asfortranarray((table.T @ table).toarray())

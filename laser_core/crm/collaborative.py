@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+
 from laser_core.crm.statistics import ranges
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError

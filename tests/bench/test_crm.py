@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -254,3 +256,11 @@ def test_scoring_is_timed_at_every_size(answers, tmp_path):
     assert {row["case"]: row["median"] for row in part.measurements} == {
         f"{label}, {batch:,} rows a call": 1000.0 * batch for label in ("DeepFM", "DIN") for batch in (1, 256, 4096)
     }
+
+
+def test_a_few_shot_cell_loads_nothing_but_torch(world):
+    """Start-up is most of a few-shot cell: what it does not need (scipy alone takes a quarter of a second) must not creep in."""
+    code = f"import sys; from laser_core.bench import crm; crm.EPOCHS = 1; crm.few_shot_cell({str(world)!r}, 1024); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    assert not {"pandas", "scipy", "sklearn", "pyarrow", "plotly", "sympy", "torch._dynamo", "transformers"} & set(loaded)

@@ -33,11 +33,14 @@ def history_of(dataset: CTRDataset, row: int, length: int | None = None) -> list
     return list(zip(dataset.event_item[events].tolist(), dataset.event_rating[events].tolist(), strict=True))
 
 
-def what_if(dataset: CTRDataset, row: int, history: History) -> CTRDataset:
-    """The same data set with one sample, number 0: the user and target of `row` after another history.
+def what_if(dataset: CTRDataset, row: int, history: History, target: int = 0) -> CTRDataset:
+    """The same data set with one sample, number 0: the user of `row` after another history, asked about the same target.
 
     Any fitted system predicts on it as on the original, since every code keeps its meaning. Labels of the history follow the
     data set's own rule, learned from its ratings; the sample keeps its label.
+
+    Args:
+        target: Another item to ask about (its label is that of `row` and means nothing); 0: the same.
 
     Raises:
         UserError: An item or rating code that the data set does not have.
@@ -47,8 +50,10 @@ def what_if(dataset: CTRDataset, row: int, history: History) -> CTRDataset:
         raise UserError(f"items of {dataset.name} have codes from 1 to {dataset.items:,}")
     if len(history) and not (ratings.min() >= 1 and ratings.max() < len(dataset.rating_values)):
         raise UserError(f"ratings of {dataset.name} have codes from 1 to {len(dataset.rating_values) - 1}")
-    target = int(dataset.sample_event[row])
-    user = int(dataset.event_user[target])
+    if not 0 <= target <= dataset.items:
+        raise UserError(f"items of {dataset.name} have codes from 1 to {dataset.items:,}")
+    event = int(dataset.sample_event[row])
+    user = int(dataset.event_user[event])
     offsets = np.zeros(dataset.users + 2, dtype=np.int64)
     offsets[user + 1 :] = len(history) + 1
     one = np.zeros(1, dtype=np.int64)
@@ -56,9 +61,9 @@ def what_if(dataset: CTRDataset, row: int, history: History) -> CTRDataset:
         dataset,
         user_offsets=offsets,
         event_user=np.full(len(history) + 1, user),
-        event_item=np.append(items, dataset.event_item[target]),
-        event_rating=np.append(ratings, dataset.event_rating[target]),
-        event_label=np.append(_usual_label(dataset)[ratings], dataset.event_label[target]),
+        event_item=np.append(items, target or dataset.event_item[event]),
+        event_rating=np.append(ratings, dataset.event_rating[event]),
+        event_label=np.append(_usual_label(dataset)[ratings], dataset.event_label[event]),
         event_time=np.zeros(0, dtype=np.int64),
         sample_event=np.array([len(history)]),
         train=one,
@@ -100,7 +105,7 @@ class LiveModel:
 
         self.tokenizer = backbones.tokenizer(backbone)
         device = torch_device()
-        self._model = backbones.load_decoder(backbone, backbones.precision(precision, device), device, progress)
+        self._model = backbones.load_decoder(backbone, backbones.precision(precision, device), device, progress, precision)
         if adapter is not None:
             tuning.load_adapter(self._model, adapter)
         self._answering: dict[tuple[int, int], object] = {}
@@ -111,16 +116,27 @@ class LiveModel:
         Raises:
             UserError: The prompt is beyond `MOST_TOKENS`, or an answer word is not one token.
         """
+        return float(self.probabilities([prompt])[0])
+
+    def probabilities(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """(prompts,) the same of several prompts at once, with equal answer words; what they begin with alike, such as one user's history
+        before many candidates, is read once (`scoring.shared_log_odds`).
+
+        Raises:
+            UserError: A prompt is beyond `MOST_TOKENS`, or an answer word is not one token.
+        """
         from laser_core.lm import scoring
 
-        (encoded,) = scoring.encode(self.tokenizer, [prompt])
-        if len(encoded.tokens) > MOST_TOKENS:
-            raise UserError(f"the prompt has {len(encoded.tokens):,} tokens, at most {MOST_TOKENS:,} are scored live: shorten it")
-        answers = scoring.answer_ids(self.tokenizer, prompt)
+        encoded = scoring.encode(self.tokenizer, prompts)
+        longest = max(len(text.tokens) for text in encoded)
+        if longest > MOST_TOKENS:
+            raise UserError(f"the prompt has {longest:,} tokens, at most {MOST_TOKENS:,} are scored live: shorten it")
+        answers = scoring.answer_ids(self.tokenizer, prompts[0])
         if answers not in self._answering:
             self._answering[answers] = scoring.AnswerModel(self._model, *answers)
-        odds = scoring.log_odds(self._answering[answers], [encoded], 1)[0][-1]
-        return float(1 / (1 + np.exp(-odds)))
+        ends = [scoring.Encoded(text.tokens, text.places[-1:], text.events[-1:]) for text in encoded]
+        odds = np.concatenate(scoring.shared_log_odds(self._answering[answers], ends))
+        return 1 / (1 + np.exp(-odds))
 
 
 def as_prompt(text: str, answers: tuple[str, str]) -> Prompt:
@@ -134,6 +150,7 @@ def serve(requests: Iterable[str], answers: TextIO) -> None:
 
     Request: `{"backbone": ..., "adapter": folder or null, "text": ..., "answers": [yes, no]}` with the answers as they follow the text.
     Answer: `{"probability": ...}`, or `{"error": ...}`. A line `{"opening": true}` goes ahead where a model is opened first.
+    With "texts", a list, in the place of "text" the answer is `{"probabilities": [...]}`: quicker for texts that begin alike.
     """
 
     def say(**words: object) -> None:
@@ -149,8 +166,10 @@ def serve(requests: Iterable[str], answers: TextIO) -> None:
                 is_open, model = None, None  # forget the old model before the new one takes its memory
                 model = LiveModel(request["backbone"], Path(request["adapter"]) if request["adapter"] else None)
                 is_open = wanted
-            text = request["text"]
-            say(probability=model.probability(Prompt(text, np.array([len(text)]), np.array([0]), tuple(request["answers"]), 0)))
+            words = tuple(request["answers"])
+            texts = request["texts"] if "texts" in request else [request["text"]]
+            found = model.probabilities([Prompt(text, np.array([len(text)]), np.array([0]), words, 0) for text in texts]).tolist()
+            say(**({"probabilities": found} if "texts" in request else {"probability": found[0]}))
         except LaserError as error:
             say(error=str(error))
         except Exception as error:  # whatever one request does, the next must be served

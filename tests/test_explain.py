@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from laser_core import explain
 from laser_core.errors import UserError
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.lm.prompts import Renderer
+from tests.lm.tiny_models import make_model
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,31 @@ def test_labels_of_a_made_up_history_follow_the_rule(small, row):
 def test_an_empty_history_is_a_history(small, row):
     changed = explain.what_if(small, row, [])
     assert "has not rated" in Renderer(changed, "one", "one").one(0, 30).text
+
+
+def test_another_target_after_the_same_history(small, row):
+    history = explain.history_of(small, row)
+    item = int(small.event_item[0])
+    changed = explain.what_if(small, row, history, item)
+    assert changed.sample_item(changed.test) == item and explain.history_of(changed, 0) == history
+    with pytest.raises(UserError, match="codes from 1 to"):
+        explain.what_if(small, row, history, small.items + 1)
+
+
+def test_candidates_are_scored_together_as_alone(small, row, tmp_path):
+    """Live, over the lines that a page sends: one history, many targets, the same probabilities as one by one."""
+    folder = make_model(tmp_path)
+    history = explain.history_of(small, row, 8)
+    worlds = [explain.what_if(small, row, history, item) for item in range(1, 9)]
+    prompts = [Renderer(world, "many", "many").many(0, 8, 8).until(8) for world in worlds]
+    request = {"backbone": folder, "adapter": None, "answers": prompts[0].answers}
+    lines = [json.dumps({**request, "texts": [prompt.text for prompt in prompts]})]
+    lines += [json.dumps({**request, "text": prompt.text}) for prompt in prompts]
+    said = io.StringIO()
+    explain.serve(lines, said)
+    opening, together, *alone = map(json.loads, said.getvalue().splitlines())
+    assert opening == {"opening": True} and len(set(together["probabilities"])) > 1
+    np.testing.assert_allclose(together["probabilities"], [answer["probability"] for answer in alone], atol=1e-4)
 
 
 @pytest.mark.weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -305,7 +306,10 @@ def _sha256(path: Path) -> str:
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
-    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    made = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    made.no_padding()  # a file may carry its own idea of both (MiniLM's: always 128 tokens); who reads texts decides here
+    made.no_truncation()
+    return made
 
 
 def tokenizer(name: str) -> tokenizers.Tokenizer:
@@ -355,10 +359,16 @@ def _adds(own: Any, token: str) -> bool:
     return own("a")["input_ids"][:1] == [own.convert_tokens_to_ids(token)]
 
 
-def precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> torch.dtype:
+Precision = Literal["auto", "bf16", "fp32", "int8", "4bit"]
+"""The last two keep the weights of linear layers in 8 or 4 bits (bitsandbytes, NVIDIA GPUs only) and compute in bf16."""
+
+
+def precision(wanted: Precision, device: torch.device) -> torch.dtype:
     """The number format to compute in. auto: bf16 where the hardware multiplies it fast (6 x fp32 with AMX), else fp32."""
     import torch
 
+    if wanted in ("int8", "4bit"):
+        return torch.bfloat16
     if wanted != "auto":
         return {"bf16": torch.bfloat16, "fp32": torch.float32}[wanted]
     if device.type == "cuda":
@@ -369,13 +379,35 @@ def precision(wanted: Literal["auto", "bf16", "fp32"], device: torch.device) -> 
     return torch.bfloat16 if fast else torch.float32
 
 
-def load_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
+def load_decoder(
+    name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress, wanted: Precision = "auto"
+) -> torch.nn.Module:
     """A causal language model of transformers, ready to score; fetched first if need be.
 
+    Args:
+        wanted: int8 and 4bit keep its weights in fewer bits than `dtype` has; the others change nothing.
+
     Raises:
-        FaultError: Its weights are not to be had or damaged.
+        FaultError: Its weights are not to be had or damaged, or this machine cannot do with so few bits.
     """
-    return _load("AutoModelForCausalLM", name, dtype, device, progress)
+    return _load("AutoModelForCausalLM", name, dtype, device, progress, _few_bits(wanted, dtype, device))
+
+
+def _few_bits(wanted: Precision, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """What transformers has to be told to keep weights in 8 or 4 bits; nothing for the other formats."""
+    if wanted not in ("int8", "4bit"):
+        return {}
+    if device.type != "cuda":
+        raise FaultError(f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise FaultError(f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes, or choose bf16")
+    from transformers import BitsAndBytesConfig
+
+    if wanted == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def load_body(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
@@ -388,7 +420,31 @@ def load_body(name: str, dtype: torch.dtype, device: torch.device, progress: Pro
     return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
-def _load(kind: str, name: str, dtype: torch.dtype, device: torch.device, progress: Progress) -> torch.nn.Module:
+def load_masked(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> tuple[torch.nn.Module, bool]:
+    """A masked language model, and whether its output layer had to be made anew because the weights hold none (MiniLM's).
+
+    A new output layer shares its matrix with the word vectors; the rest of it is random.
+
+    Raises:
+        FaultError: Its weights are not to be had or damaged.
+    """
+    model = _load("AutoModelForMaskedLM", name, dtype, device, progress)
+    body = f"{model.base_model_prefix}."
+    return model, any(not weight.startswith(body) for weight in model.made_anew)
+
+
+def load_encoder_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
+    """An encoder-decoder with its output layer; fetched first if need be.
+
+    Raises:
+        FaultError: Its weights are not to be had or damaged.
+    """
+    return _load("AutoModelForSeq2SeqLM", name, dtype, device, progress)
+
+
+def _load(
+    kind: str, name: str, dtype: torch.dtype, device: torch.device, progress: Progress, few_bits: dict[str, Any] | None = None
+) -> torch.nn.Module:
     """A backbone by one of transformers' automatic classes."""
     import transformers
 
@@ -396,10 +452,22 @@ def _load(kind: str, name: str, dtype: torch.dtype, device: torch.device, progre
     _check(folder)
     try:
         with _quiet_transformers():
-            model = getattr(transformers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
+            model, report = getattr(transformers, kind).from_pretrained(
+                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
     except (OSError, ValueError, KeyError) as error:
         raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
-    return model.to(device).eval()
+    model.made_anew = sorted(report["missing_keys"])  # weights that the folder does not hold
+    return model.eval() if few_bits else model.to(device).eval()
+
+
+def identity(folder: Path) -> object:
+    """What tells a backbone's weights from others: their sha256 where a record holds it, else names, sizes and times."""
+    record = folder / _RECORD
+    if record.is_file():
+        return json.loads(record.read_text(encoding="utf-8"))["sha256"]
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
 
 
 def _check(folder: Path) -> None:

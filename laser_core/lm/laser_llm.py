@@ -7,24 +7,31 @@ pass asks about many targets (see `prompts`). Both are scored and tuned by the s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from laser_core import __version__
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import DataError, UserError
+from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.prompts import Prompt, Renderer
+from laser_core.lm.retrieval import Retrieval
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     from laser_core.lm.scoring import Encoded
+    from laser_core.lm.vllm_engine import Engine
 
 _CHUNK = 1024  # prompts rendered and kept in memory at once
 
@@ -71,19 +78,28 @@ class LaserLLMOptions:
     """which linear layers of a block get an adapter"""
     top_blocks: int = 0
     """only the last so many blocks get adapters: of 30, the last 10 halve the time of tuning; 0: all"""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 where the processor multiplies it fast, else fp32"""
+    precision: Literal["auto", "bf16", "fp32", "int8", "4bit"] = "auto"
+    """auto: bf16 where the processor multiplies it fast, else fp32; int8 and 4bit: weights in so few bits, on an NVIDIA GPU"""
     pass_size: int = 0
     """prompts that go through the model at once; 0: 1 on a CPU, 16 on a GPU"""
+    retrieval: bool = field(default=False, metadata={"late": True})
+    """one: show the K ratings of the whole history whose items are most like the target, not the last K (see `retrieval`); tuned on both"""
+    encoder: str = field(default="minilm-l6", metadata={"late": True})
+    """retrieval: whose vectors say what is alike; the paper takes the language model itself, which takes longer"""
+    components: int = field(default=128, metadata={"late": True})
+    """retrieval: principal axes kept of the vectors"""
+    engine: Literal["torch", "vllm"] = field(default="torch", metadata={"late": True})
+    """what predicts; vllm, if installed, serves many requests on GPUs (tuning is torch's in any case)"""
 
     def __post_init__(self) -> None:
         backbones.get(self.backbone)
+        backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
         for name in ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size"):
             if getattr(self, name) < 0:
                 raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
-        for name in ("block", "max_tokens", "batch_size", "rank", "alpha"):
+        for name in ("block", "max_tokens", "batch_size", "rank", "alpha", "components"):
             if getattr(self, name) <= 0:
                 raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
@@ -94,6 +110,12 @@ class LaserLLMOptions:
             raise UserError("options 'learning_rates' and 'valid_limit': several learning rates need validation samples to choose by")
         if self.prompt == "one" and (self.block != 1 or self.targets != "history"):
             raise UserError("options 'block' and 'targets' belong to prompt='many'")
+        if self.engine == "vllm" and self.precision in ("int8", "4bit"):
+            raise UserError(f"options 'engine' and 'precision': vllm computes in bf16 or fp32 here, not {self.precision}")
+        if self.prompt == "many" and self.retrieval:
+            raise UserError(
+                "option 'retrieval' belongs to prompt='one': with 'many' every rating is a target, and all of them share one history"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,7 +137,10 @@ class LaserLLM(Recommender):
     # ---- samples as text: no torch -------------------------------------------------------------------------------------------------
 
     def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
-        """What the model reads before it answers for one sample. Needs the backbone's tokenizer on this machine, but no torch."""
+        """What the model reads before it answers for one sample.
+
+        Needs the backbone's tokenizer on this machine, but no torch (unless retrieval meets a text for the first time).
+        """
         text = next(self.texts(dataset, np.array([row])))
         return text.prompt.until(int(dataset.sample_event[row]))
 
@@ -123,13 +148,14 @@ class LaserLLM(Recommender):
         """The prompts that answer `rows`; each sample's prompt is the same whatever other samples are asked for.
 
         Args:
-            training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it.
+            training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it; with retrieval,
+                a sample's plain prompt too.
         """
         render = self._renderer(dataset)
         history = self.options.history or dataset.about.history_length
         if self.options.prompt == "one":
-            for row in rows:
-                yield Text(render.one(int(row), history), np.array([row]), np.zeros(1, dtype=int))
+            for row, prompt in self._one_target(dataset, rows, render, history, training):
+                yield Text(prompt, np.array([row]), np.zeros(1, dtype=int))
             return
         event = dataset.sample_event[rows]
         first = dataset.user_offsets[dataset.event_user[event]]
@@ -141,6 +167,28 @@ class LaserLLM(Recommender):
             last = int(event[own[-1]]) if training else min(begin + self.options.block, stop) - 1
             prompt = render.many(max(int(first[own[0]]), begin - history), last, needed=begin)
             yield Text(prompt, rows[own], np.searchsorted(prompt.events, event[own]))
+
+    def _one_target(
+        self, dataset: CTRDataset, rows: np.ndarray, render: Renderer, history: int, training: bool
+    ) -> Iterator[tuple[int, Prompt]]:
+        """Each row with its prompt; in training with retrieval also with the plain one, where that is another."""
+        if not self.options.retrieval:
+            yield from ((int(row), render.one(int(row), history)) for row in rows)
+            return
+        search = self._retrieval(dataset)
+        search.prepare(rows)
+        for row in map(int, rows):
+            found = search.events(row, history)
+            yield row, render.one(row, history, found)
+            if training and not np.array_equal(found, dataset.history_events(row, history)):
+                yield row, render.one(row, history)
+
+    def _retrieval(self, dataset: CTRDataset, progress: Progress = no_progress) -> Retrieval:
+        """Kept while the same items are asked about, in whatever histories (`explain.what_if` changes those and keeps the version)."""
+        if getattr(self, "_search", None) is None or not dataset.version or self._search.dataset.version != dataset.version:
+            self._search = Retrieval(dataset, self.options.encoder, self.options.components, progress)
+        self._search.dataset, self._search.progress = dataset, progress
+        return self._search
 
     def _renderer(self, dataset: CTRDataset) -> Renderer:
         options = self.options
@@ -166,14 +214,20 @@ class LaserLLM(Recommender):
             UserError: The labels of `rows` are all the same, or the options do not fit the backbone.
             FaultError: The backbone's weights are not to be had, or tuning fails.
         """
+        from laser_core.device import torch_device
         from laser_core.lm import scoring, tuning
+        from laser_core.lm.processes import team
 
         options = self.options
         backbones.fetch(options.backbone, progress)
+        if options.retrieval:
+            self._retrieval(dataset, progress).prepare(np.concatenate([rows, valid_rows]).astype(int))
         tokenizer = backbones.tokenizer(options.backbone)
         self._open(scoring.answer_ids(tokenizer, self.prompt(dataset, int(dataset.train[0]))), progress)
         self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
         if len(rows) == 0 or options.epochs == 0:
+            if team().sharded:
+                self.model_.to(torch_device())
             return self
         check_both_classes(dataset, rows)
 
@@ -185,16 +239,26 @@ class LaserLLM(Recommender):
         spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
         validate = (lambda: self._log_loss(dataset, valid_rows[spread])) if len(spread) else None
         fresh = kept = tuning.trainable(self.model_)
-        best, tokens = np.inf, 0
-        for rate in options.learning_rates:
+        best, tokens, failures = np.inf, 0, []
+        notes = self._notes(dataset, rows, valid_rows[spread], seed)
+        for number, rate in enumerate(options.learning_rates):
             settings = self._tuning(rate)
             tuning.restore(self.model_, fresh)
-            curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress)
+            note = notes / f"{number}.safetensors"
+            try:
+                curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress, note)
+            except FaultError as error:
+                failures.append(error)
+                self.curve_ += [{"learning_rate": rate, "epoch": 1, "failed": 1.0}]
+                continue
             self.curve_ += [{"learning_rate": rate, **entry} for entry in curve]
-            loss = min(entry.get("valid_loss", -np.inf) for entry in curve)
+            loss = min(entry["valid_loss"] for entry in curve if "valid_loss" in entry) if validate else -np.inf
             if loss < best:
                 best, kept = loss, tuning.trainable(self.model_)
             tokens += int(curve[-1]["tokens"])
+        shutil.rmtree(notes, ignore_errors=True)
+        if len(failures) == len(options.learning_rates):
+            raise failures[-1]
         tuning.restore(self.model_, kept)
         self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens}
         return self
@@ -202,7 +266,9 @@ class LaserLLM(Recommender):
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
-        odds, tokens = self._log_odds(dataset, wanted, progress)
+        if self.options.retrieval:
+            self._retrieval(dataset, progress).prepare(wanted)
+        odds, tokens = self._log_odds(dataset, wanted, progress, self._vllm().log_odds if self.options.engine == "vllm" else None)
         self.cost_ = {**self.cost_, "predict_tokens": tokens}
         return (1 / (1 + np.exp(-odds)))[back]
 
@@ -212,10 +278,13 @@ class LaserLLM(Recommender):
             return 0
         return sum(weight.numel() for name, weight in self.adapted_.named_parameters() if "lora_" in name)
 
-    def _log_odds(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> tuple[np.ndarray, int]:
-        """Log-odds of yes for distinct, ascending rows, and how many tokens were read."""
+    def _log_odds(
+        self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress, score: Any = None
+    ) -> tuple[np.ndarray, int]:
+        """Log-odds of yes for distinct, ascending rows, and how many tokens were read; `score` may stand in for `scoring.log_odds`."""
         from laser_core.lm import scoring
 
+        score = score or (lambda encoded, done: scoring.log_odds(self.model_, encoded, self._pass_size(), done))
         odds = np.zeros(len(rows))
         done, tokens = 0, 0
         source = self.texts(dataset, rows)
@@ -227,7 +296,7 @@ class LaserLLM(Recommender):
             def report(texts_done: int, before: int = done, answered: np.ndarray = answered) -> None:
                 progress("scoring", before + int(answered[texts_done]), len(rows))
 
-            for text, own in zip(texts, scoring.log_odds(self.model_, encoded, self._pass_size(), report), strict=True):
+            for text, own in zip(texts, score(encoded, report), strict=True):
                 odds[np.searchsorted(rows, text.rows)] = own[text.slots]
             done += int(answered[-1])
         return odds, tokens
@@ -236,6 +305,20 @@ class LaserLLM(Recommender):
         rows = np.unique(rows)
         odds, _ = self._log_odds(dataset, rows)
         return float(np.mean(np.logaddexp(0, np.where(dataset.labels(rows) == 1, -odds, odds))))
+
+    def _notes(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int) -> Path:
+        """The folder where tuning on just these samples with just these settings notes its state, so that a killed run goes on."""
+        settings = [
+            __version__,
+            dataset.version,
+            dataclasses.asdict(self.options),
+            seed,
+            backbones.identity(backbones.fetch(self.options.backbone)),
+        ]
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for part in (rows, valid_rows):
+            key.update(np.ascontiguousarray(part, dtype="<i8").tobytes() + b"/")
+        return get_settings().home / "tuning" / key.hexdigest()[:20]
 
     def _labels(self, dataset: CTRDataset, text: Text) -> np.ndarray:
         """(answers,) the labels that may be learned from, -1 elsewhere."""
@@ -262,13 +345,36 @@ class LaserLLM(Recommender):
 
     def _open(self, answers: tuple[int, int], progress: Progress = no_progress) -> None:
         """Load the backbone, untuned."""
+        import torch
+
         from laser_core.device import torch_device
+        from laser_core.lm.processes import team
         from laser_core.lm.scoring import AnswerModel
 
         progress("opening the language model", 0, 0)
         device = torch_device()
-        model = backbones.load_decoder(self.options.backbone, backbones.precision(self.options.precision, device), device, progress)
+        dtype = backbones.precision(self.options.precision, device)
+        place = torch.device("cpu") if team().sharded else device  # tuning puts each process's part in its place
+        model = backbones.load_decoder(self.options.backbone, dtype, place, progress, self.options.precision)
         self.model_, self.answers_, self.adapted_ = AnswerModel(model, *answers), answers, None
+        self._engine: Engine | None = None
+
+    def _vllm(self) -> Engine:
+        """The fitted model in vLLM, started when it is first asked."""
+        if self._engine is None:
+            from laser_core.lm.vllm_engine import Engine
+
+            adapter = None
+            if self.adapted_ is not None:
+                from laser_core.lm import tuning
+
+                self._adapter_folder = tempfile.TemporaryDirectory()  # vLLM reads it with the first request
+                adapter = Path(self._adapter_folder.name)
+                tuning.save_adapter(self.adapted_, adapter, self.options.backbone)
+            dtype = str(next(self.model_.body.parameters()).dtype).removeprefix("torch.")
+            self.model_.to("cpu")  # vLLM wants the GPU's memory for itself
+            self._engine = Engine(backbones.fetch(self.options.backbone), self.answers_, dtype, adapter, self.options.rank)
+        return self._engine
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ A template file holds named parts, each a line `[name]` followed by its text wit
 
 - one target (`one.txt`): profile, numbered history with stars, target, question; in the backbone's chat format.
 - many targets (`many.txt`): one line an event, each asking the same question and answered in the text. A causal model reads a line's
-  question before its answer, so one pass gives a prediction for every line and none of them sees its own label or anything later.
+  question before its answer, so one pass gives a prediction for every line and none of them sees its own label or anything later. The
+  optional parts `[earlier]` and `[earlier-group]` say in numbers what came before the first line shown (`many-summary.txt`).
 
 Whatever must be left out to keep within a budget of tokens is the oldest history, never the question.
 """
@@ -29,7 +30,9 @@ _PARTS = {
     "one": ("profile", "history", "line", "no-history", "target", "question"),
     "many": ("profile", "opening", "line", "answered"),
 }
-_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile")
+_OPTIONAL = ("earlier", "earlier-group")
+_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile", "share")
+_GROUPS = 5  # of a user's earlier ratings that are told apart: those with the most ratings
 
 Form = Literal["one", "many"]
 Count = Callable[[str], int]
@@ -78,7 +81,7 @@ def read_template(name: str, form: Form) -> dict[str, str]:
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
-    for part in _PARTS[form]:
+    for part in (*_PARTS[form], *(part for part in _OPTIONAL if part in parts)):
         for _, placeholder, _, _ in string.Formatter().parse(parts[part]):
             if placeholder is not None and placeholder not in _PLACEHOLDERS:
                 raise unknown(f"placeholder in [{part}] of {path}", placeholder, _PLACEHOLDERS)
@@ -114,14 +117,14 @@ class Renderer:
     count: Count = len
     budget: int = 1_000_000
 
-    def one(self, row: int, history: int) -> Prompt:
-        """The one-target prompt of a sample, showing at most its last `history` ratings.
+    def one(self, row: int, history: int, events: np.ndarray | None = None) -> Prompt:
+        """The one-target prompt of a sample, showing at most its last `history` ratings, or earlier `events` chosen otherwise.
 
         Raises:
             UserError: Even without any history the prompt is beyond the budget.
         """
         target = int(self.dataset.sample_event[row])
-        events = self.dataset.history_events(row, history)
+        events = self.dataset.history_events(row, history) if events is None else events
 
         def text(kept: int) -> str:
             shown = events[len(events) - kept :]
@@ -148,18 +151,20 @@ class Renderer:
             UserError: Even without the events before `needed` the prompt is beyond the budget.
         """
         events = np.arange(first, last + 1)
-        lead = "\n".join(part for part in (self._profile(first), self._fill("opening", first)) if part)
+        profile, opening = self._profile(first), self._fill("opening", first)
         questions = [self._fill("line", event) for event in events]
         answered = [self._fill("answered", event) for event in events[:-1]]
         lines = [f"\n{question}{answer}" for question, answer in zip(questions, [*answered, ""], strict=True)]
-        mandatory = last + 1 - needed
+
+        def lead(kept: int) -> str:
+            return "\n".join(part for part in (profile, *self._earlier(needed - kept), opening) if part)
 
         def text(kept: int) -> str:
-            return lead + "".join(lines[len(lines) - mandatory - kept :])
+            return lead(kept) + "".join(lines[needed - first - kept :])
 
         kept, fitted = self._fit(text, needed - first)
-        start = len(lines) - mandatory - kept
-        ends = len(lead) + np.cumsum([len(line) for line in lines[start:]])
+        start = needed - first - kept
+        ends = len(lead(kept)) + np.cumsum([len(line) for line in lines[start:]])
         slots = ends - [*(len(answer) for answer in answered[start:]), 0]
         return Prompt(fitted, slots, events[start:], self._spaced(questions[-1]), len(slots) - 1)
 
@@ -178,6 +183,22 @@ class Renderer:
             middle = (low + high) // 2
             low, high = (middle, high) if self.count(text(middle)) <= self.budget else (low, middle)
         return low, text(low)
+
+    def _earlier(self, event: int) -> list[str]:
+        """What the user rated before an event, in numbers: all of it, then the groups with the most ratings."""
+        first = int(self.dataset.user_offsets[self.dataset.event_user[event]])
+        if "earlier" not in self._parts or first == event:
+            return []
+        labels = self.dataset.event_label[first:event]
+        counted = {"number": len(labels), "share": round(100 * labels.mean()), "noun": self.dataset.about.item_noun}
+        told = [self._parts["earlier"].format_map(counted)]
+        groups: dict[str, list[int]] = {}
+        for item, label in zip(self.dataset.event_item[first:event], labels, strict=True):
+            for group in self.dataset.fields[self.dataset.about.group_field].values(item):
+                groups.setdefault(group, []).append(label)
+        for group, own in sorted(groups.items(), key=lambda entry: -len(entry[1]))[:_GROUPS] if "earlier-group" in self._parts else ():
+            told.append(self._parts["earlier-group"].format_map({"group": group, "number": len(own), "share": round(100 * np.mean(own))}))
+        return told
 
     def _spaced(self, before: str) -> tuple[str, str]:
         """The answer words as they follow a text: with a space unless the text ends in one."""

@@ -9,21 +9,26 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import peft
+import safetensors.torch
 import torch
 from torch import nn
 
-from laser_core.errors import DataError, FaultError
-from laser_core.lm.scoring import AnswerModel, Encoded, passes, stack
+from laser_core.errors import DataError, FaultError, UserError
+from laser_core.lm.processes import fill, team, whole
+from laser_core.lm.scoring import AnswerModel, Encoded, no_memory, out_of_memory, passes, stack
 from laser_core.progress import Progress, no_progress
 
-_QUERY_VALUE = ["q_proj", "v_proj"]  # as Llama, Mistral, Qwen and Gemma name them
+NOTE_SECONDS = 30  # between two checkpoints: a kill loses at most that much
+_QUERY_VALUE = (["q_proj", "v_proj"], ["qkv_proj"])  # as Llama, Mistral, Qwen and Gemma name them; in one piece, as Phi-3 does
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ class Tuning:
 
 
 def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel:
-    """Put a fresh adapter into a causal language model, in place. Until it is tuned it changes nothing."""
+    """Put a fresh adapter into a causal language model, in place. Until it is tuned it changes nothing.
+
+    Raises:
+        UserError: The model has no query and value layers under a name that is known.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         blocks = model.config.get_text_config().num_hidden_layers
@@ -55,12 +64,20 @@ def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            target_modules=sorted(linear) if settings.layers == "all" else _QUERY_VALUE,
+            target_modules=sorted(linear) if settings.layers == "all" else _query_value(model, linear),
             layers_to_transform=list(range(blocks))[-settings.top_blocks :],
             task_type="CAUSAL_LM",
         )
         with _deaf_to_peft():
             return peft.get_peft_model(model, config)
+
+
+def _query_value(model: nn.Module, linear: set[str]) -> list[str]:
+    """What a family calls its query and value layers."""
+    for names in _QUERY_VALUE:
+        if linear.issuperset(names):
+            return names
+    raise UserError(f"the query and value layers of a {type(model).__name__} are not known by name: adapt them all (option layers=all)")
 
 
 def load_adapter(model: nn.Module, folder: Path) -> peft.PeftModel:
@@ -86,7 +103,8 @@ def _deaf_to_peft() -> Iterator[None]:
 
 def save_adapter(adapted: peft.PeftModel, folder: Path, backbone: str) -> None:
     """Write `adapter_model.safetensors` and its settings, naming the backbone rather than a folder of this machine."""
-    adapted.save_pretrained(folder, save_embedding_layers=False)
+    learned = {name: whole(weight.detach()) for name, weight in adapted.named_parameters() if "lora_" in name}
+    adapted.save_pretrained(folder, save_embedding_layers=False, state_dict=learned)
     (folder / "README.md").unlink()  # peft's empty model card
     settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = backbone
@@ -95,7 +113,7 @@ def save_adapter(adapted: peft.PeftModel, folder: Path, backbone: str) -> None:
 
 def trainable(model: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of what is being learned, by name."""
-    return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    return {name: whole(weight.detach()).clone() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def restore(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -103,7 +121,7 @@ def restore(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     weights = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in state.items():
-            weights[name].copy_(value)
+            fill(weights[name], value)
 
 
 def tune(
@@ -115,23 +133,32 @@ def tune(
     size: int,
     validate: Callable[[], float] | None = None,
     progress: Progress = no_progress,
+    checkpoint: Path | None = None,
 ) -> list[dict[str, float]]:
     """Learn the adapter inside `model`; leave it at the epoch with the lowest validation log loss.
+
+    Launched as several processes (see `processes`), they do it together. Where a pass runs out of memory, passes of half the size are
+    tried, once.
 
     Args:
         labels: For each text, (answers,) 1 yes, 0 no, or -1 where an answer is not to be learned from.
         size: Texts that pass through the model at once.
         validate: Log loss on the validation samples; None keeps the last epoch.
+        checkpoint: A file to note the state in from time to time. Where it is there, tuning goes on from it: what comes out is
+            exactly what an undisturbed run gives. The caller sees to it that it belongs to these very texts and settings, and removes it.
 
     Returns:
         One entry an epoch: epoch, steps and tokens so far, train_loss and, if validated, valid_loss.
 
     Raises:
-        FaultError: The loss is no number before one epoch was finished. Later, tuning stops and keeps the last good epoch.
+        FaultError: The loss is no number before one epoch was finished, or memory does not suffice. Where the loss is no number later,
+            tuning stops and keeps the last good epoch.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return _Run(model, encoded, labels, settings, size, validate, progress).epochs(np.random.default_rng(seed))
+        run = _Run(model, encoded, labels, settings, size, validate, progress, checkpoint)
+        torch.manual_seed(seed + run.team.rank)
+        run.resume()
+        return run.epochs(np.random.default_rng(seed))
 
 
 class _Run:
@@ -146,69 +173,171 @@ class _Run:
         size: int,
         validate: Callable[[], float] | None,
         progress: Progress,
+        checkpoint: Path | None,
     ) -> None:
         self.model, self.encoded, self.labels, self.settings = model, encoded, labels, settings
-        self.size, self.validate, self.progress = size, validate, progress
+        self.size, self.validate, self.progress, self.checkpoint = size, validate, progress, checkpoint
+        self.team = team()
+        self.team.shard(model, model.body.layers if self.team.sharded else ())
         self.batch = min(settings.batch_size, len(encoded))
         planned = settings.epochs * math.ceil(len(encoded) / self.batch)
         self.steps = min(planned, settings.max_steps) if settings.max_steps else planned
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=settings.learning_rate, weight_decay=0.0)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: max(0.0, 1 - step / self.steps))
         self.step = self.tokens = 0
+        self.epoch, self.place, self.losses = 1, 0, []  # where in the epochs, where in the order of this one, its steps' losses
+        self.curve: list[dict[str, float]] = []
+        self.best, self.kept = math.inf, trainable(model)
+        self.halved, self.noted = False, time.monotonic()
 
     def epochs(self, generator: np.random.Generator) -> list[dict[str, float]]:
-        curve: list[dict[str, float]] = []
-        best, kept = math.inf, trainable(self.model)
         for epoch in range(1, self.settings.epochs + 1):
             order = generator.permutation(len(self.encoded))
-            losses = []
-            for start in range(0, len(order), self.batch):
-                if self.step == self.steps:
-                    break
-                loss = self._step(order[start : start + self.batch])
+            if epoch < self.epoch:  # done before a kill
+                continue
+            while self.place < len(order) and self.step < self.steps:
+                loss = self._step(order[self.place : self.place + self.batch])
                 if not math.isfinite(loss):
-                    where = f"the loss is no number at step {self.step + 1} (learning rate {self.settings.learning_rate:g})"
-                    if not curve:
-                        raise FaultError(f"tuning failed: {where}; lower the learning rate")
-                    self.progress(f"{where}: kept epoch {int(curve[-1]['epoch'])}", self.steps, self.steps)
-                    restore(self.model, kept)
-                    return [*curve, {"epoch": epoch, "steps": self.step, "tokens": self.tokens, "stopped_by_nan": 1.0}]
-                losses.append(loss)
-                self.progress(f"tuning, epoch {epoch}, loss {np.mean(losses):.3f}", self.step, self.steps)
-            if not losses:
+                    return self._no_number()
+                self.losses.append(loss)
+                self.place += self.batch
+                self._note()
+                self.progress(f"tuning, epoch {epoch}, loss {np.mean(self.losses):.3f}", self.step, self.steps)
+            if not self.losses:
                 break
-            entry = {"epoch": epoch, "steps": self.step, "tokens": self.tokens, "train_loss": float(np.mean(losses))}
+            entry = {"epoch": epoch, "steps": self.step, "tokens": self.tokens, "train_loss": float(np.mean(self.losses))}
             if self.validate is not None:
                 entry["valid_loss"] = self.validate()
-            curve.append(entry)
-            if entry.get("valid_loss", -math.inf) < best:
-                best, kept = entry.get("valid_loss", math.inf), trainable(self.model)
-        restore(self.model, kept)
-        return curve
+            if self.halved:
+                entry["pass_size"] = self.size
+            self.curve.append(entry)
+            if entry.get("valid_loss", -math.inf) < self.best:
+                self.best, self.kept = entry.get("valid_loss", math.inf), trainable(self.model)
+            self.epoch, self.place, self.losses = epoch + 1, 0, []
+            self._note()
+        restore(self.model, self.kept)
+        self._note(always=self.checkpoint is not None and self.checkpoint.exists())
+        return self.curve
+
+    def _no_number(self) -> list[dict[str, float]]:
+        """Stop where the loss is no number, with the last good epoch; a step whose loss or gradient is no number has changed nothing."""
+        where = f"the loss is no number at step {self.step + 1}, in epoch {self.epoch} (learning rate {self.settings.learning_rate:g})"
+        if not self.curve:
+            raise FaultError(f"tuning failed: {where}; lower the learning rate")
+        self.progress(f"{where}: kept epoch {int(min(self.curve, key=_quality)['epoch'])}", self.steps, self.steps)
+        restore(self.model, self.kept)
+        return [*self.curve, {"epoch": self.epoch, "steps": self.step, "tokens": self.tokens, "stopped_by_nan": 1.0}]
 
     def _step(self, numbers: np.ndarray) -> float:
         """One optimizer step; the batch's loss, averaged over its answers. Nothing is learned from a loss that is no number."""
-        self.model.train()
-        texts = [self.encoded[number] for number in numbers]
-        wanted = [self.labels[number] for number in numbers]
-        answers = sum(int((own >= 0).sum()) for own in wanted)
-        total = 0.0
-        for group, length in passes(texts, self.size):
-            tokens, text, place = stack([texts[number] for number in group], length, self.size, self.model.device)
-            target = torch.from_numpy(np.concatenate([wanted[number] for number in group])).to(self.model.device)
-            learn = target >= 0
-            odds = self.model(tokens, text[learn], place[learn])
-            loss = nn.functional.binary_cross_entropy_with_logits(odds, target[learn].float(), reduction="sum") / answers
-            loss.backward()
-            total += loss.item()
-            self.tokens += tokens.numel()
-        norm = torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        try:
+            total = self._gradients(numbers)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if self.halved or self.size == 1 or self.team.size > 1:
+                raise no_memory(self.size) from None
+            self.halved, self.size = True, self.size // 2
+            self.progress(f"out of memory: passes of {self.size} prompts instead of {2 * self.size}", self.step, self.steps)
+            self.optimizer.zero_grad(set_to_none=True)
+            return self._step(numbers)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.weights, 1.0))
         if math.isfinite(total) and torch.isfinite(norm):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * max(0.0, 1 - self.step / self.steps)
             self.optimizer.step()
-            self.schedule.step()
             self.step += 1
         else:
             total = math.nan
         self.optimizer.zero_grad(set_to_none=True)
         return total
+
+    def _gradients(self, numbers: np.ndarray) -> float:
+        """Work out the gradients of a batch; its loss."""
+        self.model.train()
+        texts = [self.encoded[number] for number in numbers]
+        wanted = [self.labels[number] for number in numbers]
+        answers = sum(int((own >= 0).sum()) for own in wanted)
+        total, read = 0.0, 0
+        for (group, length), counts in self.team.share(list(passes(texts, self.size))):
+            tokens, text, place = stack([texts[number] for number in group], length, self.size, self.model.device)
+            target = torch.from_numpy(np.concatenate([wanted[number] for number in group])).to(self.model.device)
+            learn = target >= 0
+            odds = self.model(tokens, text[learn], place[learn])
+            loss = nn.functional.binary_cross_entropy_with_logits(odds, target[learn].float(), reduction="sum") / answers
+            (loss if counts else 0 * loss).backward()
+            if counts:
+                total += loss.item()
+                read += tokens.numel()
+        self.team.add_gradients(self.weights)
+        total, read = self.team.total(total, read, device=self.model.device)
+        self.tokens += int(read)
+        return total
+
+    # ---- going on after a kill -----------------------------------------------------------------------------------------------------
+
+    _COUNTS = ("step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is a sound one."""
+        if self.checkpoint is None:
+            return
+        saved = self.team.from_first(self._read)
+        if saved is None:
+            return
+        counts, tensors = saved
+        for name in self._COUNTS:
+            setattr(self, name, counts[name])
+        parts = {part: {} for part in ("now", "kept", "exp_avg", "exp_avg_sq", "random")}
+        for name, value in tensors.items():
+            part, _, own = name.partition("/")
+            parts[part][own] = value.to(self.model.device)
+        self.kept = parts["kept"]
+        restore(self.model, parts["now"])
+        for number, weight in enumerate(self.weights if parts["exp_avg"] else ()):
+            state = self.optimizer.state[weight]
+            state["step"] = torch.tensor(float(self.step))
+            for moment in ("exp_avg", "exp_avg_sq"):
+                state[moment] = torch.zeros_like(weight)
+                fill(state[moment], parts[moment][str(number)])
+        if self.team.rank == 0:
+            torch.set_rng_state(parts["random"]["cpu"].cpu())
+            if "cuda" in parts["random"]:
+                torch.cuda.set_rng_state(parts["random"]["cuda"].cpu())
+        self.progress(f"going on at step {self.step + 1}", self.step, self.steps)
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        try:
+            with safetensors.safe_open(self.checkpoint, "pt") as file:
+                counts = json.loads(file.metadata()["counts"])
+                return ({name: counts[name] for name in self._COUNTS}, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+            return None  # none yet, or a damaged one: from the beginning
+
+    def _note(self, always: bool = False) -> None:
+        """Write the state down if it is time to: under another name first, so that a kill leaves the old one or the new one."""
+        if self.checkpoint is None:
+            return
+        due = always or time.monotonic() - self.noted >= NOTE_SECONDS
+        if not self.team.total(due, device=self.model.device)[0]:
+            return
+        tensors = {f"now/{name}": value for name, value in trainable(self.model).items()}
+        tensors |= {f"kept/{name}": value for name, value in self.kept.items()}
+        for number, weight in enumerate(self.weights):
+            state = self.optimizer.state.get(weight, {})
+            tensors |= {f"{moment}/{number}": whole(state[moment]).clone() for moment in ("exp_avg", "exp_avg_sq") if moment in state}
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.model.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state()
+        if self.team.rank == 0:
+            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.checkpoint.with_suffix(".partial")
+            counts = json.dumps({name: getattr(self, name) for name in self._COUNTS})
+            safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"counts": counts})
+            partial.replace(self.checkpoint)
+        self.noted = time.monotonic()
+
+
+def _quality(entry: dict[str, float]) -> tuple[float, float]:
+    """For sorting epochs: by validation log loss; where there is none, the last first."""
+    return entry.get("valid_loss", -math.inf), -entry["epoch"]

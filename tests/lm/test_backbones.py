@@ -158,3 +158,14 @@ def test_precision_is_bf16_only_where_the_processor_multiplies_it_fast(monkeypat
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found, raising=False)
         assert backbones.precision("auto", cpu) is expected
         assert backbones.precision("fp32", cpu) is torch.float32
+
+
+@pytest.mark.parametrize("wanted", ["int8", "4bit"])
+def test_few_bits_where_they_cannot_be(wanted, tiny, monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert backbones.precision(wanted, cuda) is torch.bfloat16
+    with pytest.raises(FaultError, match=f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32"):
+        backbones.load_decoder(tiny, torch.bfloat16, cpu, wanted=wanted)
+    monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FaultError, match=f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes"):
+        backbones.load_decoder(tiny, torch.bfloat16, cuda, wanted=wanted)

@@ -10,8 +10,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from laser_core import systems
-from laser_core.errors import DataError, UserError
+from laser_core.errors import DataError, FaultError, UserError
+from laser_core.lm import tuning
 from laser_core.lm.laser_llm import LaserLLM
+from laser_core.settings import get_settings
 from tests.lm.tiny_models import make_model, make_shelf
 
 FAST = {"precision": "fp32", "learning_rates": (1e-2,), "batch_size": 8, "valid_limit": 0, "epochs": 1}
@@ -119,6 +121,65 @@ def test_validation_chooses_among_learning_rates(shelf, tiny):
     chance = both.predict(shelf, shelf.valid)
     loss = -np.mean(np.log(np.where(shelf.labels(shelf.valid) == 1, chance, 1 - chance)))
     assert min(entry["valid_loss"] for entry in both.curve_) == pytest.approx(loss, abs=1e-6)
+
+
+def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeypatch):
+    """The first of two rates breaks down; of three more, all do."""
+    options = {"prompt": "many", "block": 9, "valid_limit": 9}
+    alone = make(tiny, **options).fit(shelf, shelf.train, shelf.valid).predict(shelf, shelf.test)
+    tune = tuning.tune
+
+    def fragile(model, encoded, labels, settings, *rest):
+        if settings.learning_rate > 1:
+            raise FaultError("the loss is no number")
+        return tune(model, encoded, labels, settings, *rest)
+
+    monkeypatch.setattr(tuning, "tune", fragile)
+    both = make(tiny, **options, **{"learning_rates": (99.0, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
+    assert both.curve_[0] == {"learning_rate": 99.0, "epoch": 1, "failed": 1.0}
+    np.testing.assert_array_equal(both.predict(shelf, shelf.test), alone)
+    with pytest.raises(FaultError, match="no number"):
+        make(tiny, **options, **{"learning_rates": (99.0, 98.0)}).fit(shelf, shelf.train, shelf.valid)
+
+
+def test_a_rate_that_breaks_down_later_is_judged_by_its_good_epochs(shelf, tiny, monkeypatch):
+    curves = {2.0: [{"epoch": 1, "tokens": 1, "valid_loss": 0.9}, {"epoch": 2, "tokens": 2, "stopped_by_nan": 1.0}],
+              1e-2: [{"epoch": 1, "tokens": 1, "valid_loss": 0.5}]}  # fmt: skip
+
+    def tune(model, encoded, labels, settings, *rest):
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.data.fill_(settings.learning_rate)
+        return curves[settings.learning_rate]
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    model = make(tiny, valid_limit=4, learning_rates=(2.0, 1e-2)).fit(shelf, shelf.train[:9], shelf.valid)
+    assert {round(float(weight.unique()), 5) for weight in tuning.trainable(model.model_).values()} == {1e-2}
+
+
+def test_a_killed_fit_goes_on(shelf, tiny, monkeypatch):
+    """In the second of two learning rates: the first is not done again; in the end nothing is left lying about."""
+    monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
+    options = {"prompt": "many", "valid_limit": 4, "learning_rates": (1e-2, 2e-2), "dropout": 0.2}
+    rows = shelf.shots(12, 0)
+    whole = make(tiny, **options).fit(shelf, rows, shelf.valid, seed=3)
+    notes = get_settings().home / "tuning"
+    steps, said = [], []
+
+    def kill(message, done, total):
+        steps.append(message)
+        if sum(entry.startswith("tuning") for entry in steps) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(tiny, **options).fit(shelf, rows, shelf.valid, seed=3, progress=kill)
+    [folder] = notes.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["0.safetensors", "1.safetensors"]
+    make(tiny, **options).fit(shelf, rows, shelf.valid, seed=4)  # another cell: other notes, and these stay
+    again = make(tiny, **options).fit(shelf, rows, shelf.valid, seed=3, progress=lambda message, done, total: said.append(message))
+    assert sum(entry.startswith("tuning") for entry in said) == 1 and again.curve_ == whole.curve_
+    np.testing.assert_array_equal(again.predict(shelf, shelf.test), whole.predict(shelf, shelf.test))
+    assert list(notes.iterdir()) == []
 
 
 @pytest.mark.parametrize("epochs", [0, 1])

@@ -69,6 +69,20 @@ def test_many_targets_in_few_words():
     assert text == "Does the user like the book?\nTome {10} of 100 % Ümläut: No, 0 of 10\nTome {9} of 100 % Ümläut:"
 
 
+def test_earlier_ratings_in_numbers():
+    """The first user of the shelf likes Bo Beta's books and no others; of 8 earlier ones 3 are his."""
+    render = Renderer(SHELF, "many", "many-summary")
+    assert render.many(8, 8, needed=8).text == (
+        "Of 8 books before, the user liked 38%.\n"
+        "Ana Alpha: liked 0% of 5.\n"
+        "Bo Beta: liked 100% of 3.\n"
+        "Does the user like the book?\n"
+        "Tome {6} of 100 % Ümläut:"
+    )
+    assert render.many(6, 8, needed=8).text.startswith("Of 6 books before, ")  # what is shown as a line is not counted
+    assert render.many(0, 8, needed=8).text.startswith("Does the user like the book?\n")
+
+
 def test_anonymous_titles_show_no_title():
     for form, render in (("one", lambda r: r.one(11, 4)), ("many", lambda r: r.many(9, 11, 11))):
         prompt = render(Renderer(SHELF, form, form, titles="anonymous"))
@@ -101,23 +115,23 @@ def test_a_budget_costs_the_oldest_history_and_never_the_question(row, history, 
         assert prompt.text == whole.text
 
 
-@given(data=st.data(), budget=st.integers(1, 150))
-def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, budget):
+@given(data=st.data(), template=st.sampled_from(["many", "many-summary"]), budget=st.integers(1, 150))
+def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, template, budget):
     user = data.draw(st.integers(1, SHELF.users))
     first, end = int(SHELF.user_offsets[user]), int(SHELF.user_offsets[user + 1])
     needed = data.draw(st.integers(first, end - 1))
     last = data.draw(st.integers(needed, end - 1))
     try:
-        prompt = Renderer(SHELF, "many", "many", count=words, budget=budget).many(first, last, needed)
+        prompt = Renderer(SHELF, "many", template, count=words, budget=budget).many(first, last, needed)
     except UserError:
-        assert words(Renderer(SHELF, "many", "many").many(needed, last, needed).text) > budget
+        assert words(Renderer(SHELF, "many", template).many(needed, last, needed).text) > budget
         return
     assert words(prompt.text) <= budget
     assert prompt.events.tolist() == list(range(last + 1 - len(prompt.events), last + 1)) and prompt.events[0] <= needed
     assert prompt.slots[-1] == len(prompt.text)
     for slot, event in zip(prompt.slots, prompt.events, strict=True):
         before, after = prompt.text[:slot], prompt.text[slot:]
-        assert before.endswith("):") and SHELF.title(SHELF.event_item[event]) in before.splitlines()[-1]
+        assert before.endswith(":") and SHELF.title(SHELF.event_item[event]) in before.splitlines()[-1]
         assert after == "" or after.startswith(prompt.answers[0] if SHELF.event_label[event] else prompt.answers[1])
 
 
@@ -132,8 +146,10 @@ def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
     first = int(SHELF.user_offsets[SHELF.event_user[event]])
     last = data.draw(st.integers(event, int(SHELF.user_offsets[SHELF.event_user[event] + 1]) - 1))
     assert Renderer(SHELF, "one", "one").one(row, 4).text == Renderer(other, "one", "one").one(row, 4).text
-    mine, flipped = (Renderer(world, "many", "many").many(first, last, first).until(event) for world in (SHELF, other))
-    assert mine.text == flipped.text and mine.history == event - first and np.array_equal(mine.slots, flipped.slots)
+    begin = data.draw(st.integers(first, event))
+    for template in ("many", "many-summary"):
+        mine, flipped = (Renderer(world, "many", template).many(begin, last, begin).until(event) for world in (SHELF, other))
+        assert mine.text == flipped.text and mine.history == event - begin and np.array_equal(mine.slots, flipped.slots)
 
 
 # ---- templates ----------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laser_core import explain
 from laser_core.errors import UserError
 from laser_core.lm import backbones, scoring
 from laser_core.lm.prompts import Prompt, Renderer
@@ -29,9 +30,13 @@ def open_tiny(folder: str, dtype: torch.dtype = torch.float32, prompt: Prompt | 
     return scoring.AnswerModel(backbones.load_decoder(folder, dtype, CPU), *ids)
 
 
-@pytest.mark.parametrize(
-    ("family", "space"), [("llama", "byte"), ("llama", "metaspace"), ("mistral", "metaspace"), ("qwen", "byte"), ("gemma", "metaspace")]
-)
+FAMILIES = [
+    ("llama", "byte"), ("llama", "metaspace"), ("mistral", "metaspace"), ("qwen", "byte"), ("qwen3", "byte"), ("gemma", "metaspace"),
+    ("gemma3", "metaspace"), ("phi3", "metaspace"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "space"), FAMILIES)
 def test_probabilities_equal_those_of_the_full_output_layer(family, space, tmp_path):
     """The whole softmax by transformers, reduced to the two answers, at the place where the answer's token stands in the full text."""
     folder = make_model(tmp_path, family, space)
@@ -49,6 +54,39 @@ def test_probabilities_equal_those_of_the_full_output_layer(family, space, tmp_p
                 chance = torch.softmax(reference(torch.tensor([tokens])).logits[0, -1].double(), 0)
             expected = chance[yes[-1]] / (chance[yes[-1]] + chance[no[-1]])
             assert 1 / (1 + np.exp(-found)) == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize(("family", "space"), FAMILIES)
+def test_padding_on_the_left_would_give_the_same(family, space, tmp_path):
+    """transformers' own way of batches, padded on the left and masked, with every token's position counted from the first real one."""
+    folder = make_model(tmp_path, family, space)
+    texts = prompts("{prompt}:")[:3]
+    model, encoded = open_tiny(folder, prompt=texts[0]), scoring.encode(backbones.tokenizer(folder), texts)
+    found = np.concatenate(scoring.log_odds(model, encoded, 1))
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+    batch = tokenizer([text.text for text in texts], return_tensors="pt", padding=True, return_token_type_ids=False)
+    assert batch["attention_mask"][:, 0].tolist().count(0) == 2 and (batch["input_ids"][:, -1] == batch["input_ids"][0, -1]).all()
+    position = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        logits = reference(**batch, position_ids=position).logits[:, -1].double().numpy()
+    yes, no = scoring.answer_ids(backbones.tokenizer(folder), texts[0])
+    np.testing.assert_allclose(found, logits[:, yes] - logits[:, no], atol=1e-4)
+
+
+@pytest.mark.parametrize("space", ["byte", "metaspace"])
+def test_bos_and_the_space_before_an_answer(space, tmp_path):
+    """A tokenizer that begins texts with <s> does so once; the answers are the tokens with the space, and another pair without."""
+    folder = make_model(tmp_path, "llama", space, chat="<s>" + CHAT)
+    tokenizer = backbones.tokenizer(folder)
+    many, one = prompts()[-1], prompts(backbones.chat_format(folder) + "\n")[0]
+    for text in scoring.encode(tokenizer, [many, one]):
+        begin = (text.tokens == tokenizer.token_to_id("<s>")).nonzero()[0].tolist()
+        assert begin == [0] or (space == "byte" and begin in ([], [0]))
+    spaced, bare = (scoring.answer_ids(tokenizer, prompt) for prompt in (many, one))
+    mark = "Ġ" if space == "byte" else "▁"
+    assert [tokenizer.id_to_token(token) for token in spaced] == [f"{mark}Yes", f"{mark}No"]
+    assert [tokenizer.id_to_token(token) for token in bare] == ["Yes", "No"]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3)])
@@ -97,6 +135,68 @@ def test_passes_hold_every_text_once_at_a_length_that_fits(lengths, size):
             assert length == (own if size == 1 else -(-own // 64) * 64)
         seen += group
     assert sorted(seen) == list(range(len(lengths)))
+
+
+# ---- one history, many targets --------------------------------------------------------------------------------------------------------
+
+
+def last_answer(texts: list[scoring.Encoded]) -> list[scoring.Encoded]:
+    return [scoring.Encoded(text.tokens, text.places[-1:], text.events[-1:]) for text in texts]
+
+
+def candidates(form: str, row: int = 8, history: int = 8) -> list[Prompt]:
+    """One user's history before each of twelve items, of titles of several lengths."""
+    past = explain.history_of(SHELF, row, history)
+    worlds = [explain.what_if(SHELF, row, past, item) for item in range(1, SHELF.items + 1)]
+    if form == "one":
+        return [Renderer(world, "one", "one", chat="{prompt}\n").one(0, history) for world in worlds]
+    return [Renderer(world, "many", "many").many(0, len(past), len(past)).until(len(past)) for world in worlds]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3", "gemma", "gemma3"])
+@pytest.mark.parametrize("form", ["one", "many"])
+def test_a_shared_history_read_once_gives_the_same(family, form, tmp_path):
+    """Within 1e-4 in log-odds, fp32, also where a layer sees only its last 16 tokens."""
+    folder = make_model(tmp_path, family)
+    texts = candidates(form)
+    model = open_tiny(folder, prompt=texts[0])
+    encoded = last_answer(scoring.encode(backbones.tokenizer(folder), texts))
+    assert scoring.shared_tokens(encoded) > 0.5 * len(encoded[0].tokens) and len({len(text.tokens) for text in encoded}) > 1
+    plain = np.concatenate(scoring.log_odds(model, encoded, 1))
+    assert np.ptp(plain) > 0.01
+    said = []
+    for size in (1, 5, 99):
+        shared = np.concatenate(scoring.shared_log_odds(model, encoded, size, said.append))
+        np.testing.assert_allclose(shared, plain, atol=1e-4, rtol=0)
+    assert said[-1] == len(texts)
+
+
+def test_the_shared_history_really_is_read_once(tiny):
+    texts = candidates("many")
+    model, encoded = open_tiny(tiny, prompt=texts[0]), last_answer(scoring.encode(backbones.tokenizer(tiny), texts))
+    read = []
+    model.body.register_forward_pre_hook(lambda body, args, named: read.append(named["input_ids"].numel()), with_kwargs=True)
+    scoring.shared_log_odds(model, encoded)
+    prefix = scoring.shared_tokens(encoded)
+    assert sum(read) <= prefix + len(encoded) * max(len(text.tokens) - prefix for text in encoded)
+    assert sum(read) < sum(len(text.tokens) for text in encoded) / 4
+
+
+def test_texts_that_share_nothing_are_scored_one_by_one(tiny):
+    model, encoded = open_tiny(tiny), scoring.encode(backbones.tokenizer(tiny), prompts())
+    plain, shared = scoring.log_odds(model, encoded, 1), scoring.shared_log_odds(model, encoded)
+    assert all(np.array_equal(one, two) for one, two in zip(plain, shared, strict=True))
+    [alone] = scoring.shared_log_odds(model, encoded[:1])
+    assert np.array_equal(alone, plain[0])
+
+
+def test_a_many_target_text_keeps_all_its_answers(tiny):
+    """The answers inside a text bound what may be shared: the first is asked for after the shared part."""
+    model = open_tiny(tiny)
+    [first, *_] = encoded = scoring.encode(backbones.tokenizer(tiny), [prompts()[-1]] * 3)
+    assert scoring.shared_tokens(encoded) == first.places[0]
+    for found, plain in zip(scoring.shared_log_odds(model, encoded), scoring.log_odds(model, encoded, 1), strict=True):
+        np.testing.assert_allclose(found, plain, atol=1e-4, rtol=0)
 
 
 # ---- answer words ---------------------------------------------------------------------------------------------------------------------

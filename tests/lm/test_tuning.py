@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from laser_core.errors import DataError, FaultError
+from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones, scoring, tuning
 from laser_core.lm.prompts import Renderer
-from tests.lm.tiny_models import make_shelf
+from tests.lm.tiny_models import make_model, make_shelf
 
 SHELF = make_shelf()
 CPU = torch.device("cpu")
@@ -52,6 +52,25 @@ def test_a_fresh_adapter_changes_nothing_and_only_it_is_learned(tiny):
     assert len(tuning.trainable(everywhere)) == 2 * 7 * 2  # two matrices for each of seven linear layers of two blocks
     top = tuning.trainable(opened(tiny, top_blocks=1)[0])
     assert len(top) == 4 and all(".layers.1." in name for name in top)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen", "qwen3", "gemma", "gemma3", "phi3"])
+def test_the_adapters_of_each_family_sit_at_query_and_value(family, tmp_path):
+    model, _, encoded, labels = opened(make_model(tmp_path, family), top_blocks=1)
+    names = {name.rsplit(".lora_")[0].rsplit(".", 1)[-1] for name in tuning.trainable(model)}
+    assert names == ({"qkv_proj"} if family == "phi3" else {"q_proj", "v_proj"})
+    assert all(".layers.1." in name for name in tuning.trainable(model))
+    before = odds(model, encoded)
+    tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+    assert np.abs(odds(model, encoded) - before).max() > 1e-3
+
+
+def test_a_family_whose_layers_are_not_known_by_name():
+    import transformers
+
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9))
+    with pytest.raises(UserError, match=r"query and value layers of a GPT2LMHeadModel are not known by name: .*layers=all"):
+        tuning.add_adapter(model, SETTINGS, 0)
 
 
 def test_the_loss_is_the_log_loss_of_the_wanted_answers_and_of_nothing_else(tiny):
@@ -116,7 +135,7 @@ def test_validation_keeps_the_best_epoch(tiny):
 def test_no_number_in_the_first_epoch_is_an_error(tiny):
     model, _, encoded, labels = opened(tiny)
     model.head.fill_(torch.nan)
-    with pytest.raises(FaultError, match=r"the loss is no number at step 1 \(learning rate 0.01\); lower the learning rate"):
+    with pytest.raises(FaultError, match=r"the loss is no number at step 1, in epoch 1 \(learning rate 0.01\); lower the learning rate"):
         tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
 
 
@@ -137,7 +156,7 @@ def test_no_number_later_keeps_the_last_good_epoch(tiny):
         progress=lambda message, done, total: said.append(message),
     )  # fmt: skip
     assert [entry["epoch"] for entry in curve] == [1, 2, 3] and curve[-1]["stopped_by_nan"] == 1
-    assert "no number at step 5 (learning rate 0.01): kept epoch 2" in said[-1]
+    assert "no number at step 5, in epoch 3 (learning rate 0.01): kept epoch 2" in said[-1]
     model.head.copy_(head)
     assert np.array_equal(odds(model, encoded), good[1])
 
@@ -154,3 +173,116 @@ def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
     np.testing.assert_allclose(odds(fresh, encoded), odds(model, encoded), atol=1e-6)
     with pytest.raises(DataError, match="cannot be used"):
         tuning.load_adapter(fresh.model, tmp_path)
+
+
+# ---- killed and going on ----------------------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Nothing in the package catches this."""
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5])
+def test_a_killed_tuning_goes_on_as_if_nothing_had_happened(tiny, tmp_path, monkeypatch, step):
+    """Adapter, optimizer, learning rate, order, dropout and the best epoch so far: exactly what an undisturbed run gives."""
+    monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
+    settings = dataclasses.replace(SETTINGS, epochs=3, dropout=0.3)
+    judged = {1: 0.4, 2: 0.6, 3: 0.5}
+    note = tmp_path / "notes" / "0.safetensors"
+
+    def run(checkpoint, progress=lambda *words: None):
+        model, _, encoded, labels = opened(tiny)
+        epochs = []
+
+        def judge() -> float:
+            epochs.append(odds(model, encoded))
+            return judged[1 + done["epochs"] + len(epochs) - 1]
+
+        curve = tuning.tune(model, encoded, labels, settings, 5, 1, judge, progress, checkpoint)
+        return curve, odds(model, encoded)
+
+    done = {"epochs": 0}
+    curve, whole = run(None)
+
+    def kill(message, at, total):
+        if at == step and message.startswith("tuning"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(note, kill)
+    assert note.is_file() and not list(note.parent.glob("*.partial"))
+    done["epochs"] = (step - 1) // 2  # judged before the kill: two steps an epoch
+    said = []
+    again, resumed = run(note, lambda message, at, total: said.append(message))
+    assert said[0] == f"going on at step {step + 1}"
+    assert again == curve and np.array_equal(resumed, whole)
+    done["epochs"] = 3
+    assert run(note)[0] == curve  # what is finished is not done again
+
+
+def test_a_damaged_note_is_as_none(tiny, tmp_path):
+    note = tmp_path / "0.safetensors"
+    results = []
+    for content in (None, b"", b"no weights at all", b"\x08\0\0\0\0\0\0\0{}      "):
+        if content is not None:
+            note.write_bytes(content)
+        model, _, encoded, labels = opened(tiny)
+        tuning.tune(model, encoded, labels, SETTINGS, 0, 1, checkpoint=note)
+        results.append(odds(model, encoded))
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+
+
+# ---- memory -----------------------------------------------------------------------------------------------------------------------------
+
+
+def starve(model, most: int) -> list[int]:
+    """No pass of more than `most` texts fits; the sizes that were tried."""
+    tried = []
+
+    def check(module, args):
+        tried.append(len(args[0]))
+        if len(args[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(check)
+    return tried
+
+
+def test_out_of_memory_halves_the_passes_once_and_says_so(tiny):
+    model, _, encoded, labels = opened(tiny)
+    said, tried = [], starve(model, 2)
+    curve = tuning.tune(model, encoded, labels, SETTINGS, 0, 4, progress=lambda message, done, total: said.append(message))
+    assert "out of memory: passes of 2 prompts instead of 4" in said and curve[-1]["pass_size"] == 2
+    assert tried.count(4) == 1 and curve[-1]["steps"] == 4
+    plain, _, _, _ = opened(tiny)
+    tuning.tune(plain, encoded, labels, SETTINGS, 0, 2)
+    np.testing.assert_allclose(np.concatenate(scoring.log_odds(model, encoded, 2)), np.concatenate(scoring.log_odds(plain, encoded, 2)))
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "message"), [(4, 1, "passes of 2 prompts: set a smaller pass_size"), (1, 0, "smaller max_tokens")]
+)
+def test_out_of_memory_again_is_an_error(tiny, size, most, message):
+    model, _, encoded, labels = opened(tiny)
+    starve(model, most)
+    with pytest.raises(FaultError, match=f"out of memory with .*{message}"):
+        tuning.tune(model, encoded, labels, SETTINGS, 0, size)
+    with pytest.raises(FaultError, match=f"out of memory with .*{message}"):
+        scoring.log_odds(model, encoded, size)
+
+
+def test_scoring_out_of_memory_halves_the_passes_once_and_says_so(tiny, caplog):
+    model, _, encoded, _ = opened(tiny)
+    expected = np.concatenate(scoring.log_odds(model, encoded, 2))
+    starve(model, 2)
+    np.testing.assert_array_equal(np.concatenate(scoring.log_odds(model, encoded, 4)), expected)
+    assert "out of memory: passes of 2 prompts instead of 4" in caplog.text
+
+
+def test_other_errors_stay_what_they_are(tiny):
+    model, _, encoded, labels = opened(tiny)
+    model.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        tuning.tune(model, encoded, labels, SETTINGS, 0, 4)
+    with pytest.raises(RuntimeError, match="a bug"):
+        scoring.log_odds(model, encoded, 4)

@@ -28,6 +28,9 @@ FAMILIES = {
     "mistral": lambda: transformers.MistralConfig(**SIZES, sliding_window=16),
     "qwen": lambda: transformers.Qwen2Config(**SIZES),
     "gemma": lambda: transformers.Gemma2Config(**SIZES, final_logit_softcapping=0.5, query_pre_attn_scalar=8),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**SIZES, sliding_window=16, query_pre_attn_scalar=8),
+    "phi3": lambda: transformers.Phi3Config(**{name: size for name, size in SIZES.items() if name != "head_dim"}, tie_word_embeddings=True),
+    "qwen3": lambda: transformers.Qwen3Config(**SIZES),
 }
 
 ABOUT = About(

@@ -120,11 +120,12 @@ def check_both_classes(dataset: CTRDataset, rows: np.ndarray) -> None:
     """A model cannot be fitted on labels that are all the same.
 
     Raises:
-        UserError: They are.
+        UserError: They are, or there are none.
     """
     labels = dataset.labels(rows)
-    if len(labels) == 0 or labels.min() == labels.max():
-        seen = "none" if len(labels) == 0 else f"all {int(labels[0])}"
+    if len(labels) == 0:
+        raise UserError("this system learns from labels and got none (0 shots): give it some; only an untuned language model needs none")
+    if labels.min() == labels.max():
         raise UserError(
-            f"the {len(labels):,} shots of {dataset.name} hold one class only (labels: {seen}): take more shots or another seed"
+            f"the {len(labels):,} shots of {dataset.name} hold one class only (all labels are {int(labels[0])}): take more or another seed"
         )

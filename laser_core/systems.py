@@ -30,6 +30,8 @@ class System:
     """packages beyond numpy, pandas and scikit-learn"""
     preset: dict[str, Any] = field(default_factory=dict)
     """options that make this entry differ from its class's defaults"""
+    zero_shot: bool = False
+    """it can answer without any labels (N = 0)"""
 
 
 _SYSTEMS = [
@@ -48,25 +50,57 @@ _SYSTEMS = [
     System("din", "DIN", "crm", "laser_core.crm.din:DIN", revision=2, paper_row="DIN", needs=("torch",)),
     System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", revision=2, paper_row="SIM", needs=("torch",)),
     System(
-        "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
+        "ctr-bert", "CTR-BERT", "plm", "laser_core.lm.ctr_bert:CTRBERT", paper_row="CTR-BERT",
+        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "learning_rate": 2e-4, "least_steps": 120, "patience": 3},
+    ),
+    System(
+        "ptab", "PTab", "plm", "laser_core.lm.ptab:PTab", paper_row="PTab",
+        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "learning_rate": 2e-4, "least_steps": 120, "patience": 3},
+    ),
+    System(
+        "p5", "P5", "plm", "laser_core.lm.p5:P5", paper_row="P5",
+        needs=("torch", "transformers", "peft"), preset={"backbone": "t5-base"},
+    ),
+    System(
+        "p5-scratch", "P5 (no pretraining)", "plm", "laser_core.lm.p5:P5",
         needs=("torch", "transformers", "peft"),
+        # No weights, only MiniLM's tokenizer; what starts at random learns with a larger rate and more passes, and is cheap.
+        preset={"backbone": "minilm-l6", "pretrained": False, "learning_rate": 1e-3, "epochs": 10},
+    ),
+    System(
+        "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
+        needs=("torch", "transformers", "peft"), zero_shot=True,
     ),
     System(
         "laser-llm-many", "Laser, LLM only (many targets)", "llm", "laser_core.lm.laser_llm:LaserLLM",
-        needs=("torch", "transformers", "peft"), preset={"prompt": "many"},
+        needs=("torch", "transformers", "peft"), preset={"prompt": "many"}, zero_shot=True,
+    ),
+    System(
+        "laser-llm-retrieval", "Laser, LLM only (retrieval)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        needs=("torch", "transformers", "peft"), preset={"retrieval": True}, zero_shot=True,
     ),
     System(
         "laser-llm-short", "Laser, LLM only (short prompts)", "llm", "laser_core.lm.laser_llm:LaserLLM",
-        needs=("torch", "transformers", "peft"),
+        needs=("torch", "transformers", "peft"), zero_shot=True,
         # What two cores can tune in a minute: the last five ratings, adapters in the last blocks, one epoch, nothing to choose by.
         preset={
-            "prompt": "many", "template": "many-short", "history": 5, "epochs": 1, "batch_size": 16, "dropout": 0.0, "top_blocks": 10,
-            "valid_limit": 0,
+            "prompt": "many", "template": "many-short", "history": 5, "epochs": 1, "batch_size": 8, "learning_rates": (5e-4,),
+            "dropout": 0.0, "top_blocks": 10, "valid_limit": 0,
+        },
+    ),
+    System(
+        "laser-llm-summary", "Laser, LLM only (summary)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        needs=("torch", "transformers", "peft"), zero_shot=True,
+        # All earlier ratings in numbers, the last ten as lines, and twenty targets a sequence, so that two cores can score a whole test
+        # split of a small data set. Small batches: few shots still give some steps; adapters in the last blocks only.
+        preset={
+            "prompt": "many", "template": "many-summary", "history": 10, "block": 20, "epochs": 1, "batch_size": 8,
+            "learning_rates": (5e-4,), "top_blocks": 10, "valid_limit": 0,
         },
     ),
     System(
         "laser-crm", "Laser, LLM+CRM", "llm+crm", "laser_core.knowledge.laser_crm:LaserCRM",
-        revision=2, paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
+        revision=3, paper_row="Laser, LLM+CRM", needs=("torch", "transformers"),
     ),
 ]  # fmt: skip
 SYSTEMS: dict[str, System] = {system.name: system for system in _SYSTEMS}

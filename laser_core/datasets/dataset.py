@@ -239,12 +239,14 @@ class CTRDataset:
     def shots(self, n: int | str, seed: int) -> np.ndarray:
         """The N training samples of a seed, ascending. Uniform and nested: the N = 64 set lies inside the N = 256 set.
 
+        N = 0 gives none: zero-shot, for systems that can do without labels.
+
         Raises:
-            UserError: N is not a positive whole number or "all", or exceeds the training samples.
+            UserError: N is not a whole number from 0 or "all", or exceeds the training samples.
         """
         if n == ALL:
             return np.asarray(self.train)
-        if _count("shots", n) > len(self.train):
+        if _count("shots", n, least=0) > len(self.train):
             raise UserError(f"{n:,} shots asked for, but {self.name} has {len(self.train):,} training samples: use at most that, or 'all'")
         return np.sort(self._order(self.train, "shots", seed)[:n])
 
@@ -252,9 +254,9 @@ class CTRDataset:
         """The validation samples that go with N shots: min(max(N, 256), 20,000) of the validation split, nested, ascending.
 
         Raises:
-            UserError: N is not a positive whole number or "all".
+            UserError: N is not a whole number from 0 or "all".
         """
-        count = len(self.train) if n == ALL else _count("shots", n)
+        count = len(self.train) if n == ALL else _count("shots", n, least=0)
         count = min(max(count, 256), 20_000, len(self.valid))
         return np.sort(self._order(self.valid, "valid", seed)[:count])
 
@@ -373,9 +375,9 @@ class CTRDataset:
         return self.fields[name]
 
 
-def _count(what: str, n: int | str) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise UserError(f"{what} must be a positive whole number or 'all', not {n!r}")
+def _count(what: str, n: int | str, least: int = 1) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
+        raise UserError(f"{what} must be a {'positive whole number' if least else 'whole number from 0'} or 'all', not {n!r}")
     return int(n)
 
 

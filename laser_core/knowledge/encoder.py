@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 _PASS, _ROUND = 16, 8
+_READING = 2  # raised when the same text begins to give another vector
 
 
 def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Progress = no_progress) -> np.ndarray:
@@ -36,16 +37,19 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Pro
     Raises:
         FaultError: A text is not in the store and the backbone's weights are not to be had.
     """
-    folder = backbones.fetch(name, progress)
-    about = {"backbone": name, "weights": _identity(folder), "vector": "mean of the last hidden states", "max_tokens": max_tokens}
-    key = hashlib.sha256(json.dumps([about["weights"], max_tokens]).encode()).hexdigest()[:8]
-    store = VectorStore(get_settings().home / "vectors" / f"{backbones.get(name).label}-{key}", _hidden_size(folder), about)
+    store = _store(name, backbones.fetch(name, progress), max_tokens)
     store.add(
         texts,
         lambda missing: compute(name, missing, max_tokens),
         lambda done, total: progress(f"encoding texts with {name}", done, total),
     )
     return store.read(texts)
+
+
+def is_stored(name: str, texts: Sequence[str], max_tokens: int = 256) -> bool:
+    """Whether `encode` would only have to read, so that it needs neither torch nor time."""
+    folder = backbones.ready(name)
+    return folder is not None and _store(name, folder, max_tokens).holds(texts)
 
 
 def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -92,13 +96,10 @@ def _open(name: str) -> torch.nn.Module:
     return backbones.load_body(name, backbones.precision("auto", device), device)
 
 
-def _identity(folder: Path) -> object:
-    """What tells these weights from others: their sha256 where a record holds it, else names, sizes and times."""
-    record = folder / "laser.json"
-    if record.is_file():
-        return json.loads(record.read_text(encoding="utf-8"))["sha256"]
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
-    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+def _store(name: str, folder: Path, max_tokens: int) -> VectorStore:
+    about = {"backbone": name, "weights": backbones.identity(folder), "vector": "mean of the last hidden states", "max_tokens": max_tokens}
+    key = hashlib.sha256(json.dumps([about["weights"], max_tokens, _READING]).encode()).hexdigest()[:8]
+    return VectorStore(get_settings().home / "vectors" / f"{backbones.get(name).label}-{key}", _hidden_size(folder), about)
 
 
 def _hidden_size(folder: Path) -> int:

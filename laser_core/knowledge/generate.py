@@ -26,7 +26,7 @@ from laser_core.settings import get_settings
 if TYPE_CHECKING:
     import torch
 
-_PASS, _ROUND = 16, 16
+_PASS, _ROUND = 64, 16  # on a CPU, 64 texts at once take half as long a text as 16
 
 
 def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: Progress = no_progress) -> list[str]:
@@ -53,6 +53,11 @@ def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: 
                 done += len(entries)
                 progress(f"writing texts with {name}", done, len(missing))
     return [written[prompt] for prompt in prompts]
+
+
+def written(name: str, max_tokens: int = 64) -> dict[str, str]:
+    """What a model wrote so far: prompt -> text."""
+    return _read(text_file(name, max_tokens))
 
 
 def text_file(name: str, max_tokens: int) -> Path:

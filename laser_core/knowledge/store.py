@@ -48,6 +48,10 @@ class VectorStore:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def holds(self, texts: Sequence[str]) -> bool:
+        """Whether all of the texts are here."""
+        return all(_digest(text) in self._rows for text in texts)
+
     def add(self, texts: Sequence[str], encode: Encode, done: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Encode and keep the texts that are not yet here; another process that wants the same ones waits and then finds them.
 
@@ -55,7 +59,7 @@ class VectorStore:
             encode: Called once with the missing texts; each piece it yields is kept before it goes on.
             done: Called after each piece with how many of the missing texts are here now, and how many they were.
         """
-        if all(_digest(text) in self._rows for text in texts):
+        if self.holds(texts):
             return
         with FileLock(self.folder / "lock"):
             self._refresh()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laser_core.crm.inputs import Inputs
-from laser_core.crm.sim import group_vectors, search, text_vectors
+from laser_core.crm.search import group_vectors, search, text_vectors
 from laser_core.crm.statistics import history_statistics
 from laser_core.errors import UserError
 from tests.crm.worlds import made_up

@@ -189,11 +189,18 @@ def test_test_rows_are_nested_and_the_same_for_every_seed(small):
     assert np.array_equal(small.test_rows(10**9), small.test)
 
 
-@pytest.mark.parametrize("count", [0, -1, 2.5, "many", True, None])
+@pytest.mark.parametrize("count", [-1, 2.5, "many", True, None])
 def test_counts_that_are_none(small, count):
     for ask in (lambda: small.shots(count, 0), lambda: small.validation_rows(count, 0), lambda: small.test_rows(count)):
-        with pytest.raises(UserError, match="must be a positive whole number or 'all'"):
+        with pytest.raises(UserError, match=r"must be a (positive whole number|whole number from 0) or 'all'"):
             ask()
+
+
+def test_no_shots_are_shots_but_no_test_rows_are_none(small):
+    assert small.shots(0, 3).size == 0 and small.shots(0, 3).dtype == small.shots(1, 3).dtype
+    assert np.array_equal(small.validation_rows(0, 3), small.validation_rows(256, 3))
+    with pytest.raises(UserError, match="test rows must be a positive whole number or 'all', not 0"):
+        small.test_rows(0)
 
 
 def test_more_shots_than_there_are(small):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -48,6 +49,19 @@ def test_company_does_not_change_a_vector(kind, home, monkeypatch, tmp_path, req
     monkeypatch.setenv("LASER_HOME", str(tmp_path / "other"))
     alone = np.concatenate([encode(name, [text]) for text in reversed(TEXTS)])[::-1]
     np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_a_tokenizer_that_pads_and_cuts_by_itself_does_not(encoder, home, tmp_path):
+    """MiniLM's file says: always 128 tokens. Taken at its word, padding would be averaged as if it were text."""
+    folder = shutil.copytree(encoder, tmp_path / "padding")
+    file = folder / "tokenizer.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    settings["padding"] = {
+        "strategy": {"Fixed": 12}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"
+    }  # fmt: skip
+    settings["truncation"] = {"direction": "Right", "max_length": 12, "strategy": "LongestFirst", "stride": 0}
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    np.testing.assert_array_equal(encode(str(folder), TEXTS), encode(encoder, TEXTS))
 
 
 def test_stored_vectors_need_no_model(decoder, home, monkeypatch):

@@ -81,6 +81,32 @@ def test_serving_skips_the_adapter_and_changes_nothing(name, fake_encoder):
     assert not list(served.embeddings.adapter.parameters())
 
 
+@pytest.mark.parametrize("change", [{}, {"match": False}, {"adapter": "linear"}, {"snapshot": 4}])
+def test_what_is_prepared_is_looked_up_and_changes_nothing(change, fake_encoder, monkeypatch):
+    model, rows = fit(**change), world().test
+    p = model.predict(world(), rows)
+    half = rows[::2]
+    model.prepare(world(), half)
+    with monkeypatch.context() as nothing_is_computed_again:
+        nothing_is_computed_again.setattr(model.vectors, "tables", None)
+        np.testing.assert_allclose(model.predict(world(), half), p[::2], atol=1e-6)
+        np.testing.assert_allclose([model.predict(world(), half[[place]])[0] for place in range(5)], p[::2][:5], atol=1e-6)
+    np.testing.assert_allclose(model.predict(world(), rows), p, atol=1e-6)  # others are still answered
+
+
+def test_what_is_prepared_is_not_used_for_another_history(fake_encoder):
+    """A what-if data set has the same rows and other events."""
+    from laser_core import explain
+
+    model, dataset = fit(), world()
+    row = int(dataset.test[-1])
+    history = explain.history_of(dataset, row, 5)
+    other = explain.what_if(dataset, row, history[:1], int(dataset.sample_item(np.array([row]))[0]))
+    before = model.predict(other, np.array([0]))
+    model.prepare(dataset, dataset.test)
+    np.testing.assert_array_equal(model.predict(other, np.array([0])), before)
+
+
 @every_crm
 def test_without_vectors_it_is_the_backbone(name):
     ours = fit(backbone_crm=name, vectors="none")

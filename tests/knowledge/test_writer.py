@@ -27,7 +27,7 @@ def test_item_texts_in_words():
     assert item_texts(SHELF, [1], "title") == [title]
     assert item_texts(SHELF, [1], "metadata") == [f"{title}. Author: {author}."]
     [generated] = item_texts(SHELF, [1], "generated", echo)
-    assert generated.startswith(f"{title}. Author: {author} <The book") and "genre and theme" in generated
+    assert generated.startswith(f"{title}. Author: {author} <Describe the book") and "genre and theme" in generated
 
 
 def test_user_texts_in_words():

@@ -1,6 +1,7 @@
 """Every figure of the kit as `function(table, ...) -> plotly Figure`: notebooks, dashboard and reports draw with these and nothing else.
 
-One colour, marker and line style a system, the same everywhere. The colours keep a contrast of at least 3 : 1 on white and on the dark
+One colour, marker and line style a system, the same everywhere; results of other options than a system's own keep its colour and get open
+markers and broken lines. The colours keep a contrast of at least 3 : 1 on white and on the dark
 theme alike and stay apart under protanopia and deuteranopia; markers repeat what colour says. Each figure carries its scale (data
 set, N, seeds, test rows) as a line of text, so that a picture which leaves the page still says what it shows.
 """
@@ -40,6 +41,7 @@ class Style:
 
 _DASH = {"reference": "dot", "crm": "solid", "plm": "dash", "llm": "solid", "llm+crm": "solid"}
 _WIDTH = {"llm": 3.5, "llm+crm": 3.5}
+_VARIANT_DASHES = ("4px,2px", "8px,3px", "8px,3px,2px,3px")
 _LOOK = {
     "popularity": ("#5E6B7A", "square-x"),
     "history-lr": ("#7F7F7F", "circle"),
@@ -49,6 +51,8 @@ _LOOK = {
     "din": ("#0BA49F", "pentagon"),
     "laser-llm": ("#D55E00", "star"),
     "laser-llm-many": ("#C1158F", "star-diamond"),
+    "laser-llm-retrieval": ("#B4531A", "star-triangle-up"),
+    "laser-llm-short": ("#B4447F", "star-triangle-down"),
     "laser-crm": ("#2F4DFF", "hexagram"),
     "sim": ("#019C5C", "hexagon"),
     "autoint": ("#2091C3", "triangle-down"),
@@ -57,8 +61,11 @@ _LOOK = {
     "caser": ("#245CD0", "triangle-left"),
     "sasrec": ("#8A6D00", "triangle-right"),
     "ctr-bert": ("#8D5BD6", "bowtie"),
-    "ptab": ("#6D4BA3", "hourglass"),
+    "ptab": ("#76823A", "hourglass"),
     "p5": ("#B04FC4", "star-square"),
+    "p5-scratch": ("#93608F", "octagon"),
+    "ease-lr": ("#9A6A3A", "circle-cross"),
+    "ease-lightgbm": ("#4F8790", "circle-x"),
 }
 _SPARE = [
     (colour, symbol)
@@ -68,8 +75,12 @@ _SPARE = [
 """for systems that are registered without a look of their own here, and for unknown ones"""
 
 
-def style(system: str) -> Style:
-    """The look of a system: its own above, else a spare one fixed by its place among the registered, else by its name."""
+def style(system: str, variant: str = "") -> Style:
+    """The look of a system: its own above, else a spare one fixed by its place among the registered, else by its name.
+
+    Args:
+        variant: What its options change, or any other words after its label: the look is then that of a variant.
+    """
     family = SYSTEMS[system].family if system in SYSTEMS else ""
     if system in _LOOK:
         colour, symbol = _LOOK[system]
@@ -77,7 +88,15 @@ def style(system: str) -> Style:
         others = [name for name in SYSTEMS if name not in _LOOK]
         place = others.index(system) if system in others else hashlib.sha256(system.encode()).digest()[0]
         colour, symbol = _SPARE[place % len(_SPARE)]
+    if variant:
+        symbol = f"{symbol}-dot" if symbol.endswith("-open") else f"{symbol}-open"
+        return Style(colour, symbol, _VARIANT_DASHES[hashlib.sha256(variant.encode()).digest()[0] % len(_VARIANT_DASHES)], 1.5)
     return Style(colour, symbol, _DASH.get(family, "solid"), _WIDTH.get(family, 2.0))
+
+
+def _style_by_name(system: str, name: str) -> Style:
+    """The look of a series that is known by its name in words."""
+    return style(system, name.removeprefix(system_label(system)))
 
 
 def system_label(system: str, variant: str = "") -> str:
@@ -176,7 +195,7 @@ def _finish(figure: go.Figure, note: str, height: int, title: str = "") -> go.Fi
     """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme."""
     axis = [
         words
-        for words in (figure.layout.xaxis.title.text, *(f"<span style='font-size:12px'>{line}</span>" for line in _wrap(note, 104)))
+        for words in (figure.layout.xaxis.title.text, *(f"<span style='font-size:12px'>{line}</span>" for line in _wrap(note, 88)))
         if words
     ]
     figure.update_layout(
@@ -196,8 +215,9 @@ def _finish(figure: go.Figure, note: str, height: int, title: str = "") -> go.Fi
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Whole words in lines of at most `width` characters."""
+    """Whole words in lines of about equal length, at most `width` characters unless a word is longer."""
     lines: list[str] = []
+    width = min(width, -(-len(text) // max(-(-len(text) // width), 1)) + 6)
     for word in text.split():
         if lines and len(lines[-1]) + len(word) < width:
             lines[-1] += f" {word}"
@@ -245,6 +265,8 @@ X_AXES = {
     "train_rows": "N: labels the model was fitted on (log scale)",
     "labels_seen": "distinct labels seen in the loss (log scale)",
     "fit_seconds": "seconds to fit (log scale)",
+    "cpu_seconds": "CPU seconds to fit and predict (log scale)",
+    "price": "price of fitting (log scale)",
 }
 
 
@@ -269,7 +291,7 @@ def sample_efficiency(
     metric: str = "auc",
     x: str = "train_rows",
     references: Mapping[str, float] | None = None,
-    matches: Mapping[str, float] | None = None,
+    matches: Mapping[tuple[str, str], float] | None = None,
     titles: Mapping[str, str] | None = None,
     title: str = "",
 ) -> go.Figure:
@@ -278,17 +300,26 @@ def sample_efficiency(
     Args:
         summary: What `laser_core.study.summary.summarise` returns, of one data set.
         metric: A key of `METRICS`.
-        x: A key of `X_AXES`.
+        x: A key of `X_AXES`, and a column of the table.
         references: Horizontal lines to compare with: name -> value.
-        matches: Match points: system -> N at which it reaches a reference, drawn as vertical lines.
+        matches: Match points: (system, variant) -> N at which it reaches a reference, drawn as vertical lines.
         titles: Names of data sets as people say them.
     """
     figure = go.Figure()
     measure = METRICS[metric]
-    for system, name, rows in _series(summary):
-        look = style(system)
+    series = _series(summary)
+    band_alpha = 0.13 if len(series) <= 4 else 0.52 / len(series)  # many bands over one another must not hide the lines
+    for system, name, rows in series:
+        look = style(system, rows["variant"].iloc[0])
         rows = rows.dropna(subset=[metric, x]).sort_values(x)
-        rows = rows[rows[x] > 0]
+        for value in rows.loc[rows["train_rows"] == 0, metric]:  # without labels: no place on a logarithmic axis, but a level to start from
+            figure.add_hline(
+                y=value,
+                line={"dash": "dot", "width": 1.5, "color": look.colour},
+                annotation={"text": f"{plain(name)}, N = 0", "font": {"size": 12, "color": look.colour}},
+                annotation_position="bottom right",
+            )
+        rows = rows[(rows[x] > 0) & (rows["train_rows"] > 0)]
         if rows.empty:
             continue
         low, high = f"{metric}_low", f"{metric}_high"
@@ -298,7 +329,7 @@ def sample_efficiency(
                 x=[*band[x], *band[x][::-1]],
                 y=[*band[high], *band[low][::-1]],
                 fill="toself",
-                fillcolor=_fade(look.colour, 0.13),
+                fillcolor=_fade(look.colour, band_alpha),
                 line={"width": 0},
                 mode="lines",
                 hoverinfo="skip",
@@ -333,20 +364,61 @@ def sample_efficiency(
             annotation={"text": plain(name), "font": {"size": 12}},
             annotation_position="top left",
         )
-    for system, place in (matches or {}).items():
-        look = style(system)
+    for turn, (series_of, place) in enumerate((matches or {}).items()):
+        look = style(*series_of)
         figure.add_vline(x=place, line={"dash": "dot", "width": 1.5, "color": look.colour})
         figure.add_annotation(  # on a log axis an annotation's place is given as a power of ten
-            x=math.log10(place), y=0, yref="paper", text=f"{count(round(place))} labels", textangle=-90, showarrow=False,
+            x=math.log10(place), y=0.22 * (turn % 4), yref="paper", text=f"{count(round(place))} labels", textangle=-90, showarrow=False,
             xanchor="right", yanchor="bottom", font={"size": 12, "color": look.colour},
         )  # fmt: skip
     figure.update_xaxes(type="log", title=X_AXES[x])
     if x == "train_rows" and len(summary):
-        ticks = summary.dropna(subset=[x]).drop_duplicates(x).sort_values(x)
+        ticks = summary[summary[x] > 0].drop_duplicates(x).sort_values(x)
         words = [f"all<br>({count(rows)})" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 520, title)
+
+
+def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str = "") -> go.Figure:
+    """How many times as many labels a baseline needs for the same AUC, at each N; above 1 a system is the more sample-efficient.
+
+    Args:
+        table: One row a (system, variant, N) with `shots`, `value`, `low`, `high`, as `laser_core.study.contrast.label_needs` gives
+            them. What lies beyond the N that were measured (zero, infinity) has no point; an interval that reaches there ends at the point.
+        baseline: The baseline's name.
+    """
+    figure = go.Figure()
+    for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
+        look, name = style(system, variant), plain(system_label(system, variant))
+        rows = rows[np.isfinite(rows["value"]) & (rows["value"] > 0)].sort_values("shots")
+        if rows.empty:
+            continue
+        low, high = (rows[end].where(np.isfinite(rows[end]) & (rows[end] > 0), rows["value"]) for end in ("low", "high"))
+        figure.add_scatter(
+            x=rows["shots"],
+            y=rows["value"],
+            mode="lines+markers",
+            name=name,
+            line={"color": look.colour, "dash": look.dash, "width": look.width},
+            marker={"symbol": look.symbol, "size": 9, "color": look.colour},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": high - rows["value"],
+                "arrayminus": rows["value"] - low,
+                "color": look.colour,
+                "thickness": 1.2,
+                "width": 4,
+            },
+            hovertemplate=f"<b>{name}</b><br>N = %{{x:,}}: %{{y:.3g}} times as many labels<extra></extra>",
+        )
+    figure.add_hline(y=1, line={"width": 1.5, "color": INK})
+    figure.update_xaxes(type="log", title=X_AXES["train_rows"])
+    ticks = sorted(table["shots"].unique())
+    figure.update_xaxes(tickvals=ticks, ticktext=[count(value) for value in ticks])
+    figure.update_yaxes(type="log", title=f"labels of {plain(baseline)} / own labels", tickformat="~g")
+    return _finish(figure, note, 420, title)
 
 
 def comparison(
@@ -367,7 +439,8 @@ def comparison(
     measure = METRICS[metric]
     series = sorted(_series(summary), key=lambda group: measure.better * group[2][metric].iloc[0])
     for system, name, rows in series:
-        look, row = style(system), rows.iloc[0]
+        row = rows.iloc[0]
+        look = style(system, row["variant"])
         low, high = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
         figure.add_scatter(
             x=[row[metric]],
@@ -430,7 +503,7 @@ def candidates(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figur
             layer="below",
         )
     for name, rows in table.groupby("name", sort=False):
-        look = style(rows["system"].iloc[0])
+        look = _style_by_name(rows["system"].iloc[0], name)
         figure.add_scatter(
             x=rows["probability"],
             y=[order.index(candidate) for candidate in rows["candidate"]],
@@ -451,17 +524,20 @@ def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
     """A user's ratings in time order, positives and negatives apart in colour and marker.
 
     Args:
-        table: One row an event with `title`, `rating`, `label`, and `time` (NaT where the data set knows none), oldest first.
+        table: One row an event with `title`, `rating`, `label`, and `time` (NaT where the data set knows none), oldest first; and, if it is
+            a choice from a longer history, `place` (1: the oldest of all).
     """
     figure = go.Figure()
     table = table.reset_index(drop=True)
+    if "place" not in table:
+        table["place"] = table.index + 1
     for label, name, colour, symbol in ((1, "positive", POSITIVE, "circle"), (0, "negative", NEGATIVE, "circle-open")):
         rows = table[table["label"] == label]
         if rows.empty:
             continue
         when = ["" if pd.isna(time) else f"{time:%d %b %Y}<br>" for time in rows["time"]]
         figure.add_scatter(
-            x=rows.index + 1,
+            x=rows["place"],
             y=rows["rating"],
             mode="markers",
             name=name,
@@ -485,7 +561,7 @@ def effects(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
     figure = go.Figure(go.Bar(x=table["effect"], y=words, orientation="h", marker={"color": colours}, name="effect"))
     figure.update_traces(hovertemplate="<b>%{y}</b><br>%{x:+.4f}<extra></extra>")
     figure.update_xaxes(title="effect on the probability of a positive label", tickformat="+.3f")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     return _finish(figure, note, 150 + 22 * max(len(table), 4), title)
 
 
@@ -502,7 +578,7 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     figure = go.Figure()
     measure = METRICS[metric]
     for row in table.sort_values("gap", ascending=measure.better > 0).to_dict("records"):
-        look, name = style(row["system"]), plain(system_label(row["system"], row["variant"]))
+        look, name = style(row["system"], row["variant"]), plain(system_label(row["system"], row["variant"]))
         figure.add_scatter(
             x=[row["gap"]],
             y=[name],
@@ -547,7 +623,7 @@ def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip")
     for system, name, labels, probabilities in results:
-        look = style(system)
+        look = _style_by_name(system, name)
         false_rate, true_rate = _roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
         figure.add_scatter(
             x=false_rate, y=true_rate, mode="lines", name=plain(name), line={"color": look.colour, "dash": look.dash, "width": look.width}
@@ -564,7 +640,7 @@ def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> g
         x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip"
     )
     for system, name, labels, probabilities in results:
-        look, curve = style(system), reliability(labels, probabilities)
+        look, curve = _style_by_name(system, name), reliability(labels, probabilities)
         figure.add_scatter(
             x=curve.predicted,
             y=curve.observed,
@@ -612,7 +688,7 @@ def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str
     figure = go.Figure()
     words = table.sort_values("place")["slice"].unique().tolist()
     for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
-        look, rows, name = style(system), rows.sort_values("place"), plain(system_label(system, variant))
+        look, rows, name = style(system, variant), rows.sort_values("place"), plain(system_label(system, variant))
         figure.add_scatter(
             x=rows["slice"],
             y=rows[metric],
@@ -680,7 +756,7 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
             hoverinfo="skip",
         )
     for row in table.to_dict("records"):
-        look, name = style(row["system"]), plain(system_label(row["system"], row["variant"]))
+        look, name = style(row["system"], row["variant"]), plain(system_label(row["system"], row["variant"]))
         figure.add_scatter(
             x=[row[cost]],
             y=[row[metric]],
@@ -689,8 +765,10 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
             marker={"symbol": look.symbol, "size": 14, "color": look.colour},
             hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra></extra>",
         )
-    figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log")
-    figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
+    decades = np.log10(table[cost].max() / table[cost].min())
+    step = 1 if decades > 4 else "D2" if decades > 1 else None  # every power of ten; 1, 2, 5; or whatever is even
+    figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log", dtick=step, tickformat="~g")
+    figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".4~f")
     return _finish(figure, note, 480, title)
 
 
@@ -718,3 +796,31 @@ def fit_curve(curve: list[Mapping[str, float]], note: str = "", title: str = "")
     figure.update_xaxes(title="check (epoch, round or step)")
     figure.update_yaxes(title="loss")
     return _finish(figure, note, 320, title)
+
+
+def text_map(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
+    """Vectors of texts as points of a plane, one colour and marker a group; "other" in grey and behind.
+
+    Args:
+        table: One row a text with `x`, `y`, `title` and `group` (up to seven besides "other").
+    """
+    figure = go.Figure()
+    colours = ("#0072B2", "#D55E00", "#0BA49F", "#C1158F", "#8A6D00", "#2F4DFF", "#A8404F")
+    symbols = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
+    looks = list(zip(colours, symbols, strict=True))
+    groups = sorted(table["group"].unique(), key=lambda group: (group != "other", str(group)))
+    for group in groups:
+        rows = table[table["group"] == group]
+        colour, symbol = (INK, "circle-open") if group == "other" else looks.pop(0)
+        figure.add_scattergl(
+            x=rows["x"].round(4),
+            y=rows["y"].round(4),
+            mode="markers",
+            name=plain(group),
+            marker={"color": colour, "symbol": symbol, "size": 7, "opacity": 0.45 if group == "other" else 0.85},
+            text=[plain(words) for words in rows["title"]],
+            hovertemplate="%{text}<extra>" + plain(group) + "</extra>",
+        )
+    figure.update_xaxes(title="first axis", showticklabels=False)
+    figure.update_yaxes(title="second axis", showticklabels=False)
+    return _finish(figure, note, 520, title)

@@ -360,7 +360,7 @@ def test_app_outside_a_clone(monkeypatch, tmp_path):
         (["train", "history-lr", "movielens-small", "--option", "sead=1", "--out", "x"], "unknown option 'sead'"),
         (["train", "history-lr", "movielens-small", "--option", "nonsense", "--out", "x"], "NAME=VALUE"),
         (["train", "history-lr", "movielens-small", "--shots", "many", "--out", "x"], "whole number"),
-        (["train", "history-lr", "movielens-small", "--shots", "0", "--out", "x"], "positive whole number"),
+        (["train", "history-lr", "movielens-small", "--shots", "0", "--out", "x"], "learns from labels and got none"),
         (["train", "history-lr", "movielens-small", "--shots", "1,000,000", "--out", "x"], "49,070 training samples"),
         (["train", "history-lr", "movielens-small", "--shots", "1", "--out", "x"], "one class only"),
         (["score", "nowhere", "movielens-small", "--out", "x.csv"], "laser train"),

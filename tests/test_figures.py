@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from laser_core import figures
@@ -48,7 +49,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("ground", ["#FFFFFF", "#0F131A"])
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", sorted({*SYSTEMS, *figures._LOOK}))
 def test_colours_are_readable_on_both_themes(system, ground):
     """WCAG 2.1, 1.4.11: at least 3 : 1 for graphics."""
     dark, light = sorted([luminance(figures.style(system).colour), luminance(ground)])
@@ -90,6 +91,22 @@ def test_colours_of_the_main_systems_stay_apart(eyes):
 def test_every_spare_look_is_readable_too():
     for colour, _ in figures._SPARE:
         assert 0.117 <= luminance(colour) <= 0.3
+
+
+def test_a_variant_keeps_the_colour_and_changes_marker_and_line():
+    for system in (*SYSTEMS, "my-own"):
+        own, variant = figures.style(system), figures.style(system, "statistics=false")
+        assert own.colour == variant.colour
+        assert own.symbol != variant.symbol and own.dash != variant.dash
+        go.Scatter(marker={"symbol": variant.symbol}, line={"dash": variant.dash})  # Plotly knows them
+
+
+def test_many_bands_do_not_hide_the_lines():
+    def opacity(series: int) -> float:
+        table = pd.concat([points(variant=f"k={place}") for place in range(series)])
+        return max(float(trace.fillcolor.split(",")[-1].rstrip(")")) for trace in figures.sample_efficiency(table).data if trace.fillcolor)
+
+    assert opacity(10) < opacity(1)
 
 
 def test_an_unknown_system_keeps_its_look():
@@ -135,13 +152,37 @@ def test_sample_efficiency_draws_the_table():
     assert "histories may show earlier ratings" in axis_words(figure)
 
 
+def test_zero_shot_is_a_level_and_no_point():
+    """N = 0 has no place on a logarithmic axis: a dotted line in the system's colour, and no tick."""
+    none = points().query("system == 'laser-llm'").head(1).assign(shots=0, train_rows=0, labels_seen=0, auc=0.61)
+    for x in ("train_rows", "fit_seconds"):
+        figure = figures.sample_efficiency(pd.concat([none, points()]), x=x)
+        [level] = figure.layout.shapes
+        assert level.y0 == level.y1 == 0.61 and level.line.dash == "dot" and level.line.color == figures.style("laser-llm").colour
+        assert any("N = 0" in note.text for note in figure.layout.annotations)
+        assert all(min(trace.x) > 0 and len(trace.x) == 3 for trace in lines(figure).values())
+        assert 0 not in (figure.layout.xaxis.tickvals or ())
+
+
 def test_match_points_stand_where_they_belong():
-    figure = figures.sample_efficiency(points(), "auc", references={"DIN, N = all": 0.64}, matches={"din": 1000.0})
+    figure = figures.sample_efficiency(points(), "auc", references={"DIN, N = all": 0.64}, matches={("din", ""): 1000.0})
     line = next(shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1000.0)
     assert line.line.color == figures.style("din").colour
     label = next(words for words in figure.layout.annotations if words.text == "1,000 labels")
     assert label.x == pytest.approx(3), "a log axis wants the power of ten"
     assert any(shape.y0 == shape.y1 == 0.64 for shape in figure.layout.shapes)
+
+
+def test_multipliers_leave_out_what_was_not_measured():
+    table = pd.DataFrame(
+        {
+            "system": "din", "variant": "", "shots": [1024, 64, 256], "value": [np.inf, 2.0, 4.0], "low": [3.0, 1.0, 0.0],
+            "high": [np.inf, 3.0, np.inf],
+        }
+    )  # fmt: skip
+    line = lines(figures.multipliers(table, "SIM"))["DIN"]
+    assert list(line.x) == [64, 256] and list(line.y) == [2.0, 4.0]
+    assert list(line.error_y.array) == [1.0, 0.0] and list(line.error_y.arrayminus) == [1.0, 0.0]
 
 
 def test_results_of_different_settings_are_never_joined():
@@ -260,3 +301,12 @@ def test_enlarging_leaves_the_original_alone():
     large = figures.enlarge(small, 2)
     assert lines(large)["DIN"].marker.size == 2 * lines(small)["DIN"].marker.size == 18
     assert small.layout.font.size == 14
+
+
+def test_a_text_map_shows_every_text_once_and_other_behind():
+    table = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 0.0, 1.0], "title": ["<b>A", "B", "C"], "group": ["Drama", "other", "Comedy"]})
+    figure = figures.text_map(table, "a note")
+    assert [trace.name for trace in figure.data] == ["other", "Comedy", "Drama"]
+    assert sorted(words for trace in figure.data for words in trace.text) == ["&lt;b&gt;A", "B", "C"]
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in figure.data}) == 3
+    assert "a note" in figure.layout.xaxis.title.text

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +15,7 @@ from laser_core.cli.arguments import Dataset, Json, Source, complete_system, loa
 from laser_core.cli.console import print_json, print_table, progress_bar
 from laser_core.cli.text import number
 from laser_core.errors import DataError, UserError, unknown
+from laser_core.progress import no_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +36,10 @@ def systems(as_json: Json = False) -> None:
     rows = []
     for system in SYSTEMS.values():
         missing = missing_packages(system)
-        if "transformers" in system.needs and not backbones.ready(system.preset.get("backbone", DEMO_BACKBONE)):
-            missing.append("weights (laser doctor --fetch)")
+        backbone = system.preset.get("backbone", DEMO_BACKBONE)
+        if "transformers" in system.needs and not backbones.ready(backbone):
+            way = "laser doctor --fetch" if backbone == DEMO_BACKBONE else f"python -m laser_core.lm.backbones {backbone}"
+            missing.append(f"weights ({way})")
         rows.append(
             {
                 "name": system.name,
@@ -73,7 +79,11 @@ def train(
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE, as often as you like.")] = None,
     source: Source = None,
 ) -> None:
-    """Fit one system on N labels and save it. Nothing enters the result store: that is what studies do."""
+    """Fit one system on N labels and save it. Nothing enters the result store: that is what studies do.
+
+    A language model is tuned by several processes or GPUs together with
+    `accelerate launch --config_file laser_core/lm/accelerate/ddp.yaml -m laser_core train ...`.
+    """
     from laser_core.systems import create
 
     model = create(system, **_options(option or []))
@@ -82,8 +92,13 @@ def train(
     data = load_dataset(dataset, source)
     count = row_count(shots)
     rows = data.shots(count, seed)
-    with progress_bar(f"{system} on {data.name}") as progress:
+    leads = os.environ.get("RANK", "0") == "0"  # of processes that tune together (`accelerate launch`), the first one speaks and writes
+    with progress_bar(f"{system} on {data.name}") if leads else nullcontext(no_progress) as progress:
         model.fit(data, rows, data.validation_rows(count, seed), seed=seed, progress=progress)
+    if not leads:
+        with tempfile.TemporaryDirectory() as aside:  # a model spread over the processes is put together by all of them
+            model.save(Path(aside))
+        return
     out.mkdir(parents=True, exist_ok=True)
     model.save(out)
     about = {"system": system, "dataset": data.name, "data_version": data.version, "shots": count, "seed": seed, **model.describe()}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Studies: a grid of cells, computed where missing, kept in the result store.")
 reports = typer.Typer()
+ENGINES = ("local", "ray")
 
 
 @app.command("list", epilog="Example: `laser study list`")
@@ -64,11 +65,16 @@ def run(
     store: Store = None,
     profile: Profile = None,
     retry: Annotated[bool, typer.Option("--retry", help="Compute cells again that failed for a reason of their own.")] = False,
+    engine: Annotated[
+        str, typer.Option(help="local: processes on this machine; ray: the machines of a Ray cluster (RAY_ADDRESS).")
+    ] = "local",
 ) -> None:
     """Compute what is missing of a study. Ctrl-C loses at most the cells under way. Exit code 1 if a cell failed."""
     from laser_core.study import spec
 
-    if not run_study(spec.load_study(name, profile), open_store(store), jobs, retry):
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if not run_study(spec.load_study(name, profile), open_store(store), jobs, retry, engine):
         raise typer.Exit(1)
 
 
@@ -114,6 +120,32 @@ def table(
     print_summary(table, metric)
 
 
+@app.command("best", epilog="Example: `laser study best tune-ml-1m`")
+def best(
+    name: StudyName,
+    most: Annotated[int, typer.Option(help="Settings to show of each system.", min=1)] = 5,
+    store: Store = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """The settings of each system that validation prefers, by log loss; the test set is not looked at."""
+    from laser_core.study import runner, spec
+    from laser_core.study.summary import settings_by_validation
+
+    results = open_store(store)
+    table = settings_by_validation(results, runner.results(spec.load_study(name, profile), results))
+    table = table.groupby(["dataset", "system", "shots"], sort=False).head(most)
+    if as_json:
+        print_json(table)
+        return
+    rows = [
+        (row.dataset, row.system, row.shots, row.variant, row.seeds, f"{row.valid_log_loss:.4f}", f"{row.behind:+.4f}")
+        for row in table.itertuples()
+    ]
+    heads = ["data set", "system", "N", "options", "seeds", "validation log loss", "behind the best"]
+    print_table(f"Study {name}", heads, rows, numbers=["N", *heads[4:]])
+
+
 @app.command("diff", epilog="Example: `laser study diff results runs --json`")
 def diff(
     first: Annotated[Path, typer.Argument(help="A folder of results.", exists=True, file_okay=False)],
@@ -156,13 +188,47 @@ def export(
     print(f"{copied} results of {name} copied: {out}")
 
 
+@app.command("sync", epilog="Example: `laser study sync demo s3://bucket/laser`")
+def sync(
+    name: StudyName,
+    url: Annotated[str, typer.Argument(help="Where to: s3://..., gs://..., file://... (what fsspec reaches, with its library installed).")],
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """Send the finished cells of a study to an object store and fetch those that are not here, before and after a run on each machine."""
+    from laser_core.study import runner, spec
+    from laser_core.study.sync import sync
+
+    results = open_store(store)
+    done = sync(results, runner.plan(spec.load_study(name, profile), results), url)
+    for address in done.damaged:
+        note(f"{address} is damaged: delete it there, and sync again from a machine that has this result")
+    print(f"{name}: {done.sent} results sent, {done.fetched} fetched: {url}")
+
+
+@app.command("mlflow", epilog="Example: `laser study mlflow demo --uri http://localhost:5000`")
+def mlflow(
+    name: StudyName,
+    uri: Annotated[str | None, typer.Option(help="Of the tracking server; without it MLFLOW_TRACKING_URI.")] = None,
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """Log the finished cells of a study to MLflow, those that are not there yet. Needs `pip install mlflow-skinny`."""
+    from laser_core.study import runner, spec
+    from laser_core.study.tracking import log_to_mlflow
+
+    results = open_store(store)
+    logged = log_to_mlflow(results, runner.results(spec.load_study(name, profile), results), f"laser {name}", uri)
+    print(f"{logged} results of {name} logged to MLflow as experiment 'laser {name}'")
+
+
 @app.command("gc", epilog="Example: `laser study gc --older --delete`")
 def collect_garbage(
     older: Annotated[bool, typer.Option("--older", help="Also results of other revisions of a system or its data.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete them; without it they are only listed.")] = False,
     store: Store = None,
 ) -> None:
-    """Files of a store that no result needs: half written, damaged, left over. Never touches the recorded results."""
+    """Files that no result needs: half written, damaged, left by runs that were killed. Never touches the recorded results."""
     from laser_core.study import upkeep
 
     found = upkeep.waste(open_store(store), older)
@@ -186,12 +252,15 @@ def report(
     print(write_report(load_study(name, profile), open_store(store), out))
 
 
-def run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False) -> bool:
+def run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False, engine: str = "local") -> bool:
     """Run a study with a bar, and say what happened; True if nothing failed."""
     from laser_core.study import runner
 
+    if engine == "ray":
+        from laser_core.study.ray_engine import RayEngine
     with progress_bar(f"study {study.name}") as progress:
-        outcome = runner.run(study, store, jobs=jobs, progress=progress, retry=retry)
+        started = RayEngine(jobs) if engine == "ray" else None
+        outcome = runner.run(study, store, jobs=jobs, progress=progress, retry=retry, engine=started)
     for problem in outcome.problems:
         note(f"not run: {problem}")
     words = f"{outcome.computed} computed, {outcome.present} already there"

@@ -29,12 +29,13 @@ from laser_core.study.store import ResultStore, make_test_set, rounded
 DRAWS = 1000  # of test users; kept with the result, so curves can be compared draw by draw without the predictions
 
 
-def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progress: Progress = no_progress) -> None:
+def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progress: Progress = no_progress, profile: str = "") -> None:
     """Fit and test one cell and store its result.
 
     Args:
         cell: What to compute.
         identity: What `laser_core.study.versions.identity` says of it.
+        profile: The study's (smoke, demo, full), for the record.
 
     Raises:
         LaserError: The data set, the system or the store cannot do it.
@@ -83,7 +84,7 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
         },
         "curve": plain(system.curve_),
         "test_set": store.write_test_set(identity, test_set, private=not dataset.about.redistributable),
-        "provenance": provenance(cell, started),
+        "provenance": {**provenance(cell, started), "profile": profile},
         "draws": {name: [None if np.isnan(value) else round(float(value), 6) for value in draw] for name, draw in draws.items()},
     }
     store.write(record, probabilities)

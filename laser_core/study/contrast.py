@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 GAP_METRICS = ("auc", "log_loss", "accuracy")
 LM_FAMILIES = ("llm", "llm+crm")
+COMMON = 8  # genres or authors that are parts of their own
+COLD = 10  # earlier ratings that a user needs to be warm
 SLICES = {
     "history": "earlier ratings of the user",
     "popularity": "ratings of the target before validation and test",
     "liking": "liked share of the user's earlier ratings",
+    "cold": f"users with fewer than {COLD} earlier ratings, and the others",
+    "seen": "users who are in the training data, and the others",
+    "group": "first genre or author of the target",
 }
+"""what parts of a test set can be made by: three numbers, three kinds"""
 _SERIES = ["system", "variant", "test_rows"]
 
 
@@ -137,8 +143,7 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     for (system, variant, size), group in cells.groupby(_SERIES, sort=False):
         for key in group["key"]:
             stored = read(key)
-            values = slice_values(dataset, stored["row"].to_numpy(), by)
-            for place, (words, inside) in enumerate(_parts(values, slice_values(dataset, dataset.test, by), parts)):
+            for place, (words, inside) in enumerate(_slices(dataset, stored["row"].to_numpy(), by, parts)):
                 labels, probabilities = stored["label"].to_numpy()[inside], stored["probability"].to_numpy()[inside]
                 if len(labels):
                     value = auc(labels, probabilities) if labels.min() < labels.max() else np.nan
@@ -147,19 +152,43 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     return table.groupby([*_SERIES, "slice", "place"], sort=False).mean().reset_index()
 
 
+def _slices(dataset: CTRDataset, rows: np.ndarray, by: str, parts: int) -> list[tuple[str, np.ndarray]]:
+    """(words, mask) of each part of some samples; the parts of numbers are those of the whole test set."""
+    values = slice_values(dataset, rows, by)
+    if by in ("history", "popularity", "liking"):
+        return _parts(values, slice_values(dataset, dataset.test, by), parts)
+    if by == "cold":
+        return [("cold users", values == 1), ("warm users", values == 0)]
+    if by == "seen":
+        return [("seen users", values == 1), ("unseen users", values == 0)]
+    vocabulary = dataset.fields[dataset.about.group_field].vocabulary
+    common = np.argsort(-np.bincount(slice_values(dataset, dataset.test, by), minlength=len(vocabulary) + 1)[1:], kind="stable")[:COMMON]
+    return [*((str(vocabulary[code]), values == code + 1) for code in common), ("all others", ~np.isin(values, common + 1))]
+
+
 def slice_values(dataset: CTRDataset, rows: np.ndarray, by: str) -> np.ndarray:
-    """(rows,) what a slice counts, known before the sample's own label.
+    """(rows,) what a slice counts, known before the sample's own label: a number, 0 or 1 (cold, seen), or a code (group).
 
     Raises:
         UserError: `by` is not a key of `SLICES`.
     """
     if by not in SLICES:
         raise unknown("slice", by, SLICES)
+    if by == "seen":
+        return np.isin(dataset.sample_user(rows), dataset.sample_user(dataset.train)).astype(int)
+    if by == "group":
+        field, items = dataset.fields[dataset.about.group_field], dataset.sample_item(rows)
+        if field.offsets is None:
+            return field.codes[items]
+        first = field.offsets[items]
+        return np.where(field.offsets[items + 1] > first, field.codes[np.minimum(first, len(field.codes) - 1)], 0)
     if by == "popularity":
         return dataset.item_popularity[dataset.sample_item(rows)]
     target, start = dataset.sample_event[rows], dataset.history_start(rows, 0)
     if by == "history":
         return target - start
+    if by == "cold":
+        return (target - start < COLD).astype(int)
     liked = np.concatenate([[0], np.cumsum(dataset.event_label, dtype=np.int64)])
     return (liked[target] - liked[start]) / np.maximum(target - start, 1)
 
@@ -179,7 +208,7 @@ def _parts(values: np.ndarray, all_values: np.ndarray, parts: int) -> list[tuple
 
 
 def curve(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> Curve:
-    """AUC against N of one system, with draws over seeds and test users.
+    """AUC against N of one system, with draws over seeds and test users; N = 0 has no place on a logarithmic axis.
 
     Args:
         draws: Gives the stored bootstrap draws of a result's AUC by its key (`auc_draws`).
@@ -189,11 +218,11 @@ def curve(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> Curve:
         UserError: Fewer than two N.
     """
     shots, means, drawn = [], [], []
-    for n, group in cells.sort_values("train_rows").groupby("train_rows"):
+    for n, group in cells[cells["train_rows"] > 0].sort_values("train_rows").groupby("train_rows"):
         by_user = np.array([draws(key) for key in group["key"]])
         shots.append(n)
         means.append(group["auc"].mean())
-        drawn.append(seed_and_user_draws(group["auc"].to_numpy(), by_user, np.random.default_rng(int(n))))
+        drawn.append(seed_and_user_draws(group["auc"].to_numpy(), by_user, np.random.default_rng(int(n)), means=2))
     return Curve(np.array(shots), np.array(means), np.array(drawn))
 
 
@@ -280,7 +309,7 @@ def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float
     Raises:
         UserError: It was measured at fewer than two N.
     """
-    own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1])]
+    own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1]) & (cells["train_rows"] > 0)]
     means = own.groupby("train_rows")["auc"].mean()
     if len(means) < 2:
         raise UserError(f"{baseline[0]} was measured at one N only: a curve needs two")

@@ -33,6 +33,15 @@ class Engine(Protocol):
         """Stop everything at once."""
 
 
+def threads_of(threads: int) -> dict[str, str]:
+    """Environment variables that keep a process to its number of threads; libraries read them once, when they load."""
+    return {
+        **{f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "VECLIB", "NUMEXPR")},
+        "OMP_WAIT_POLICY": "PASSIVE",  # a waiting thread must not take the core from the other worker
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
 @dataclass
 class _Worker:
     """One process, and the job it is at."""
@@ -100,9 +109,7 @@ class LocalEngine:
     def _start(self, threads: int) -> _Worker:
         environment = {
             **os.environ,
-            **{f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "VECLIB", "NUMEXPR")},
-            "OMP_WAIT_POLICY": "PASSIVE",  # a waiting thread must not take the core from the other worker
-            "TOKENIZERS_PARALLELISM": "false",
+            **threads_of(threads),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
         log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (lives as long as the worker)

@@ -135,4 +135,4 @@ class Speed:
 
 
 def _size(shots: int | str) -> float:
-    return 100_000.0 if shots == ALL else float(shots)
+    return 100_000.0 if shots == ALL else max(1.0, float(shots))

@@ -6,6 +6,7 @@ Every sentence is computed from intervals: a system is called better only where 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from plotly.offline import get_plotlyjs
 
 from laser_core import datasets, figures
 from laser_core.errors import FaultError, LaserError, UserError
-from laser_core.study import contrast, paper, runner
+from laser_core.metrics import Curve, area_under_curve
+from laser_core.study import contrast, runner
+from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore, write_atomically
 from laser_core.study.summary import summarise
@@ -27,26 +30,34 @@ from laser_core.systems import SYSTEMS
 LIMITS = (
     figures.SHOTS_NOTE,
     "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, splits or settings.",
+    "Each interval holds for itself, not for all of them at once. Only those of the best system with a language model against the best "
+    "without allow for having chosen the two, and the p of Holm for its table.",
     "A system whose test rows are fewer was scored on a fixed random part of the test set, and its intervals are wider for it.",
     "Settings were not tuned to the test set; what each system was run with is in cells.csv.",
 )
+LEGEND_ENTRIES, LEGEND_LINE = 4, 20
+"""about how many entries a line of a figure's legend holds, and its height in pixels"""
 STYLE = """
 :root { --ink: #1d2430; --quiet: #5b6472; --line: #d9dee6; --tint: #f5f7fa; }
 * { box-sizing: border-box; }
 body { font: 16px/1.55 "Source Sans Pro", "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); }
-body { margin: 0 auto; max-width: 1080px; padding: 2.5rem 1.5rem 4rem; }
+body { margin: 0 auto; max-width: 1160px; padding: 2.5rem 1.5rem 4rem; }
 h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.4rem; margin: 2.6rem 0 .6rem; }
 h3 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
 .question { font-size: 1.25rem; color: var(--quiet); margin: 0 0 1rem; }
 .verdict { background: var(--tint); border-left: 4px solid #2F4DFF; padding: .8rem 1.2rem; margin: 1rem 0; }
 .verdict p { margin: .35rem 0; }
+.verdict span { white-space: nowrap; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0 1rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: top; }
 th { border-bottom: 2px solid var(--ink); }
-th:first-child, td:first-child { text-align: left; }
-table.words td { white-space: normal; text-align: left; }
+th { white-space: normal; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+table.words td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
+table.words td:first-child { white-space: nowrap; }
+table.paper :is(th, td):is(:nth-child(2), :nth-child(8)) { text-align: left; white-space: normal; }
 td small, .quiet { color: var(--quiet); }
 @media print {
   body { max-width: none; padding: 0; }
@@ -86,6 +97,7 @@ class _Report:
         self.read, self.record = cache(store.predictions), cache(store.read)
         self.summary = summarise(cells)
         self.titles = {name: datasets.about(name).title for name in cells["dataset"].unique()}
+        self.curves = {name: self._curves(name) for name in self.titles}
         self.needs = pd.concat([self._needs(name) for name in self.titles], ignore_index=True)
 
     def page(self) -> str:
@@ -110,30 +122,26 @@ class _Report:
         points = self.summary[self.summary["dataset"] == name]
         last = points[points["train_rows"] == points["train_rows"].max()]
         curve = partial(figures.sample_efficiency, points, titles=self.titles)
+        several = points["train_rows"].nunique() > 1  # a curve of one point says no more than the table
         cost = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
         parts = [
             f"<h2>{_text(self.titles[name])}</h2>",
-            f"<div class=verdict>{''.join(f'<p>{_text(line)}</p>' for line in self.verdict(name))}</div>",
-            _figure(curve("auc", title="AUC against the number of labels")),
+            f"<div class=verdict>{''.join(map(_sentence, self.verdict(name)))}</div>",
+            _figure(curve("auc"), "AUC against the number of labels") if several else "",
             "<h3>AUC: mean and 95 % interval</h3>",
             _means(points, "auc"),
-            _figure(curve("log_loss", title="Log loss against the number of labels")),
+            _figure(curve("log_loss"), "Log loss against the number of labels") if several else "",
             "<h3>Log loss: mean and 95 % interval</h3>",
             _means(points, "log_loss"),
-            self._beside_the_paper(name, last),
-            "<h3>Labels needed</h3>",
+            self._beside_the_paper(name),
             self._needs_table(name),
+            self._areas(name),
+            self._gaps(cells),
             "<h3>Cost with the most labels</h3>",
             _costs(cost),
             _figure(
-                figures.pareto(
-                    cost,
-                    "auc",
-                    "per_thousand",
-                    "seconds a thousand predictions",
-                    figures.scale_note(last, self.titles),
-                    "Quality against cost",
-                )
+                figures.pareto(cost, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, self.titles)),
+                "Quality against cost",
             ),
             self._calibration(cells, last),
         ]
@@ -142,36 +150,35 @@ class _Report:
     def verdict(self, name: str) -> list[str]:
         """What the intervals allow to be said of one data set, a sentence a line."""
         cells = self.cells[self.cells["dataset"] == name]
-        lines = []
+        found = []
         for shots in cells.sort_values("train_rows")["shots"].drop_duplicates():
             try:
-                found = contrast.verdict(self.read, cells, shots)
+                found.append(contrast.verdict(self.read, cells, shots))
             except FaultError:  # recorded without predictions: nothing can be paired
-                found = None
-            if found is not None:
-                words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
-                one, other = figures.system_label(*found.with_lm), figures.system_label(*found.without_lm)
-                lines.append(
-                    f"With {_labels(shots)}, {one} {words} {other}, the best of {found.rivals} systems without a language model: "
-                    f"{found.gap:+.3f} AUC [{found.low:+.3f}; {found.high:+.3f}]."
-                )
-        lines += [
-            _needs_sentence(row, cells) for row in self.needs[self.needs["dataset"] == name].itertuples() if row.question == "multiplier"
-        ]
+                continue
+        lines = _verdict_sentences(entry for entry in found if entry is not None)
+        lines += _needs_sentences(self.needs[self.needs["dataset"] == name])
+        number, table = self._paper_table(name)
+        lines += verdicts(number, table) if len(table) else []
         best = self.summary[self.summary["dataset"] == name].sort_values("auc").iloc[-1]
         lines.append(
-            f"The highest AUC is that of {figures.system_label(best['system'], best['variant'])} with {_labels(best['shots'])}: "
+            f"The highest AUC is that of {figures.system_label(best['system'], best['variant'])} with {_shots(best['shots'])} labels: "
             f"{figures.number(best['auc'], 3)} [{figures.number(best['auc_low'], 3)}; {figures.number(best['auc_high'], 3)}]."
         )
         return lines
 
-    def _needs(self, name: str) -> pd.DataFrame:
-        """Columns dataset, system, baseline and those of `contrast.label_needs`: each challenger of a data set against its baseline."""
-        cells = self.cells[self.cells["dataset"] == name]
+    def _curves(self, name: str) -> dict[tuple[str, str], Curve]:
+        """(system, variant) -> AUC against N, of those with several N on the whole test set."""
+        cells = self.cells[(self.cells["dataset"] == name) & (self.cells["train_rows"] > 0)]
         curves = {}
         for (system, variant, test_rows), own in cells.groupby(["system", "variant", "test_rows"], sort=False):
             if own["train_rows"].nunique() > 1 and test_rows == cells["test_rows"].max():
                 curves[system, variant] = contrast.curve(lambda key: contrast.auc_draws(self.record(key)), own)
+        return curves
+
+    def _needs(self, name: str) -> pd.DataFrame:
+        """Columns dataset, system, baseline and those of `contrast.label_needs`: each challenger of a data set against its baseline."""
+        curves = self.curves[name]
         tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "value", "low", "high"])]
         for challenger, baseline in _pairs(curves):
             found = contrast.label_needs(curves[challenger], curves[baseline])
@@ -182,26 +189,118 @@ class _Report:
     def _needs_table(self, name: str) -> str:
         found = self.needs[(self.needs["dataset"] == name) & (self.needs["question"] == "multiplier")]
         if found.empty:
-            return "<p class=quiet>No two systems have a curve on the whole test set yet.</p>"
+            return ""
         rows = []
         for (system, baseline), own in found.groupby(["system", "baseline"], sort=False):
             values = {row.shots: f"{_times(row.value)} <small>[{_times(row.low)}; {_times(row.high)}]</small>" for row in own.itertuples()}
             rows.append([f"{_text(system)} <small>against {_text(baseline)}</small>", *values.values()])
-        heads = ["how many times the labels the other needs", *(f"N = {shots:,}" for shots in found["shots"].drop_duplicates())]
-        return _html_table(heads, rows) + "<p class=quiet>∞: more than it was ever given; &lt;: fewer than the fewest it was given.</p>"
+        heads = ["how many times the labels the other needs", *(_n(shots) for shots in found["shots"].drop_duplicates())]
+        return (
+            "<h3>Labels needed</h3>"
+            + _html_table(heads, rows)
+            + "<p class=quiet>∞: more than it was ever given; &lt;: fewer than the fewest it was given.</p>"
+        )
 
-    def _beside_the_paper(self, name: str, last: pd.DataFrame) -> str:
-        theirs = paper.table_1().query("dataset == @name").set_index("row")
-        if theirs.empty or not (last["shots"] == "all").all():
+    def _areas(self, name: str) -> str:
+        """The mean AUC over log N of each curve, on the N that all curves have in common."""
+        curves = self.curves[name]
+        low, high = (pick((curve.shots[end] for curve in curves.values()), default=0) for pick, end in ((max, 0), (min, -1)))
+        if low >= high:
             return ""
+        found = {key: area_under_curve(curve, (low, high)) for key, curve in curves.items()}
+        rows = [
+            [
+                _text(figures.system_label(*key)),
+                f"{figures.number(area.value)} <small>[{_number(area.low, 3)}; {_number(area.high, 3)}]</small>",
+            ]
+            for key, area in sorted(found.items(), key=lambda entry: -entry[1].value)
+        ]
+        return f"<h3>Mean AUC over log N, from {low:,} to {high:,} labels</h3>" + _html_table(["system", "area under the curve"], rows)
+
+    def _gaps(self, cells: pd.DataFrame) -> str:
+        """Every system minus the best reference, paired on common test samples, where all have the most labels."""
+        last = cells[cells["train_rows"] == cells["train_rows"].max()]
+        means = last.groupby(["system", "variant"])["auc"].mean()
+        references = [key for key in means.index if key[0] in SYSTEMS and SYSTEMS[key[0]].family == "reference"]
+        if not references:
+            return ""
+        best = means[references].idxmax()
+        try:
+            table = contrast.gaps(self.read, last, best)
+        except FaultError:  # recorded without predictions: nothing can be paired
+            return ""
+        rows = [
+            [
+                _text(figures.system_label(row.system, row.variant)),
+                f"{_signed(row.gap)} <small>[{_signed(row.low)}; {_signed(row.high)}]</small>",
+                f"{row.p:.2g}",
+                f"{row.p_holm:.2g}",
+                f"{row.test_rows:,}",
+            ]
+            for row in table.sort_values("gap", ascending=False).itertuples()
+        ]
+        if not rows:
+            return ""
+        head = f"<h3>AUC minus that of {_text(figures.system_label(*best))}, the best reference, with the most labels</h3>"
+        note = "<p class=quiet>Paired DeLong tests over users and seeds; the last p allows for all questions of the table (Holm).</p>"
+        return head + _html_table(["system", "difference", "p", "p, Holm", "test rows"], rows) + note
+
+    def _paper_table(self, name: str) -> tuple[int, pd.DataFrame]:
+        """Which table of the paper one data set is set beside, and the two side by side."""
+        last = self.summary[self.summary["dataset"] == name].sort_values("train_rows").iloc[-1]
+        number = self.study.paper_table or int(last["shots"] == "all")
+        return number, beside(number, name, self.cells, self.summary) if number else pd.DataFrame()
+
+    def _beside_the_paper(self, name: str) -> str:
+        number, table = self._paper_table(name)
+        if table.empty:
+            return ""
+        head = f"<h3>Table {number} of the paper, beside ours</h3>"
+        return head + (self._times if number == 2 else self._qualities)(table) + self._not_run(number, table)
+
+    def _qualities(self, table: pd.DataFrame) -> str:
+        heads = ["row of the paper", "ours", "AUC, paper", "AUC, ours", "log loss, paper", "log loss, ours"]
         rows = []
-        ours = {SYSTEMS[row.system].paper_row: row for row in last.itertuples() if row.system in SYSTEMS and not row.variant}
-        for row, values in theirs.iterrows():
-            own = ours.get(row)
-            mine = ["not run", ""] if own is None else [_interval(own, metric) for metric in ("auc", "log_loss")]
-            rows.append([_text(row), figures.number(values["auc"]), mine[0], figures.number(values["log_loss"]), mine[1]])
-        heads = ["row of Table 1 (all data)", "AUC, paper", "AUC, ours", "log loss, paper", "log loss, ours"]
-        return "<h3>The paper beside ours</h3>" + _html_table(heads, rows)
+        for row in table.itertuples():
+            mine = [_interval(row, metric) if row.ours else "" for metric in ("auc", "log_loss")]
+            rows.append([_paper_row(row), _ours(row), _number(row.auc_paper), mine[0], _number(row.log_loss_paper), mine[1]])
+        return _html_table(heads, rows, "paper")
+
+    def _times(self, table: pd.DataFrame) -> str:
+        heads = [
+            "row of the paper",
+            "ours",
+            "seconds, paper",
+            "seconds, ours",
+            "rows a call",
+            "tokens a prediction",
+            "threads",
+            "processor",
+        ]
+        rows = []
+        for row in table.itertuples():
+            mine = [""] * 5
+            if row.ours:
+                keys = self.cells[(self.cells["system"] == row.system) & (self.cells["train_rows"] == row.train_rows)]["key"]
+                made = [self.record(key)["provenance"] for key in keys]
+                machines = [one["hardware"].get("gpu") or one["hardware"]["cpu"] for one in made]
+                tokens = "" if np.isnan(row.tokens) else f"{row.tokens:,.0f}"
+                threads = "; ".join(dict.fromkeys(str(one["threads"]) for one in made))
+                mine = [f"{row.seconds:.2e}", f"{row.test_rows:,.0f}", tokens, threads, _text("; ".join(dict.fromkeys(machines)))]
+            theirs = "" if np.isnan(row.seconds_paper) else f"{row.seconds_paper:.2e}"
+            rows.append([_paper_row(row), _ours(row), theirs, *mine])
+        note = "Wall seconds of one call that predicts all test rows, divided by their number. The paper states no batch and no hardware."
+        return _html_table(heads, rows, "paper") + f"<p class=quiet>{note}</p>"
+
+    def _not_run(self, number: int, table: pd.DataFrame) -> str:
+        """Which rows of the paper have no result of ours, and what would compute them."""
+        absent = [_paper_row(row) for row in table.itertuples() if not row.ours]
+        if not absent:
+            return ""
+        name = self.study.name if self.study.paper_table else "table1"
+        return (
+            f"<p class=quiet>Not run: {'; '.join(absent)}. To compute them: <code>laser study run {_text(name)} --profile full</code></p>"
+        )
 
     def _calibration(self, cells: pd.DataFrame, last: pd.DataFrame) -> str:
         chosen = cells[cells["train_rows"] == last["train_rows"].max()].drop_duplicates(["system", "variant"])
@@ -217,7 +316,7 @@ class _Report:
         if not scored:
             return ""
         return _figure(
-            figures.calibration(scored, figures.scale_note(last, self.titles) + " · first seed", "Do probabilities mean what they say?")
+            figures.calibration(scored, figures.scale_note(last, self.titles) + " · first seed"), "Do probabilities mean what they say?"
         )
 
     # ---- the whole study --------------------------------------------------------------------------------------------------------
@@ -226,7 +325,7 @@ class _Report:
         counts = self.planned["state"].value_counts()
         words = {"missing": "have not run", "failed": "failed", "unavailable": "cannot run on this machine"}
         told = [f"{counts[state]} of {len(self.planned)} cells {word}" for state, word in words.items() if counts.get(state)]
-        return [f"{'; '.join(told)}: laser study run {self.study.name}"] if told else []
+        return [f"{'; '.join(told)}: laser study run {self.study.name} --profile {self.study.profile}"] if told else []
 
     def _provenance(self) -> str:
         records = [self.record(key)["provenance"] for key in self.cells["key"]]
@@ -239,7 +338,7 @@ class _Report:
             "profile": [self.study.profile],
             "machines": [f"{found['cpu']}, {found['cores']} cores, {found['memory_gb']} GB, {found['system']}" for found in machines],
             "threads a cell": [record["threads"] for record in records],
-            "code": [record["git_commit"] or "not in a clone" for record in records],
+            "code": [_commit(record["git_commit"]) for record in records],
             "packages": packages,
             "data": [f"{name} {version}" for name, version in versions],
         }
@@ -248,7 +347,10 @@ class _Report:
 
 
 def _pairs(curves: dict[tuple[str, str], Any]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """(challenger, baseline): language-model systems against the best conventional model, or that one against the best reference."""
+    """(challenger, baseline): language-model systems against their conventional model, or the best of these against the best reference.
+
+    LLM+CRM is set against its own backbone on the same input, plain or enriched; others, and where that has no curve, against the best one.
+    """
 
     def best(*families: str) -> list[tuple[str, str]]:
         own = [key for key in curves if key[0] in SYSTEMS and SYSTEMS[key[0]].family in families]
@@ -258,29 +360,75 @@ def _pairs(curves: dict[tuple[str, str], Any]) -> list[tuple[tuple[str, str], tu
     rivals = models or references
     challengers = best("plm", "llm", "llm+crm")
     if challengers:
-        return [(challenger, rivals[0]) for challenger in challengers] if rivals else []
+        return [(challenger, _own_model(challenger, rivals)) for challenger in challengers] if rivals else []
     return [(models[0], references[0])] if models and references else []
 
 
-def _needs_sentence(row: Any, cells: pd.DataFrame) -> str:
-    """One data multiplier in words; "more" or "fewer" only where the interval leaves out one."""
-    given = f"With {row.shots:,} labels, {row.system}"
-    own = cells["train_rows"]
-    if np.isinf(row.value):
-        return f"{given} reaches what {row.baseline} never reaches, not even with {own.max():,}" + (
-            f" (at least {row.low:.1f} times the labels)."
-            if np.isfinite(row.low) and row.low > 1
-            else ", but the interval includes an equal number."
-        )
+def _own_model(challenger: tuple[str, str], rivals: list[tuple[str, str]]) -> tuple[str, str]:
+    """The conventional model inside an LLM+CRM, on its input; else the best of the same input; else the best."""
+    system, variant = challenger
+    inside = re.search(r'backbone_crm="([^"]+)"', variant)
+    own = (inside[1] if inside else "sim") if SYSTEMS[system].family == "llm+crm" else ""
+    alike = [rival for rival in rivals if ("statistics=false" in rival[1]) == ("statistics=false" in variant)]
+    return next((rival for rival in alike if rival[0] == own), (alike or rivals)[0])
+
+
+def _verdict_sentences(found: Iterable[contrast.Verdict]) -> list[str]:
+    """Verdicts in words, a sentence for all N at which the same was found of the same two systems."""
+    alike: dict[tuple[Any, ...], list[contrast.Verdict]] = {}
+    for entry in found:
+        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rivals), []).append(entry)
+    words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}
+    return [
+        f"With {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
+        f"{figures.system_label(*other)}, the best of {rivals} systems without a language model: AUC "
+        f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
+        for (one, says, other, rivals), own in alike.items()
+    ]
+
+
+def _needs_sentences(needs: pd.DataFrame) -> list[str]:
+    """Data multipliers in words, a sentence for each pair and finding; "fewer" or "more" only where the interval leaves out one."""
+    lines = []
+    for (system, baseline), own in needs[needs["question"] == "multiplier"].groupby(["system", "baseline"], sort=False):
+        says = np.select([own["low"] > 1, own["high"] < 1], ["fewer", "more"], "open")
+        for found, rows in own.groupby(says, sort=False):
+            if found == "open":
+                lines.append(f"With {_all_of(map(_shots, rows['shots']))} labels it is open whether {system} or {baseline} needs fewer.")
+            else:
+                lines.append(f"{system} needs {found} labels than {baseline}: {'; '.join(map(_worth, rows.itertuples()))}.")
+    return lines
+
+
+def _worth(row: Any) -> str:
+    """With how many labels the baseline does what a system does with its own."""
     if row.value == 0:
-        return f"{given} is no better than {row.baseline} with {own.min():,}, the fewest it was given."
-    needed = f"equals {row.baseline} with {row.value * row.shots:,.0f} [{_count(row.low * row.shots)}; {_count(row.high * row.shots)}]"
-    says = f"{row.system} needs fewer" if row.low > 1 else f"{row.system} needs more" if row.high < 1 else "no clear difference"
-    return f"{given} {needed}: {says}."
+        return f"with {row.shots:,} it is no better than the latter with the fewest it was given"
+    if np.isinf(row.value):
+        least = f" (at least {row.low:.1f} times the labels)" if np.isfinite(row.low) else ""
+        return f"with {row.shots:,} it reaches what the latter never reaches{least}"
+    value, low, high = (_count(times * row.shots) for times in (row.value, row.low, row.high))
+    return f"with {row.shots:,} it equals the latter with {value} [{low}; {high}]"
 
 
-def _labels(shots: int | str) -> str:
-    return "all labels" if shots == "all" else f"{shots:,} labels"
+def _all_of(words: Iterable[str]) -> str:
+    """ "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _sentence(line: str) -> str:
+    """A paragraph in which no interval is broken between lines."""
+    words = re.sub(r"\[[^]]*]", r"<span>\g<0></span>", _text(line))
+    return f"<p>{words}</p>"
+
+
+def _shots(shots: int | str) -> str:
+    return "all" if shots == "all" else f"{shots:,}"
+
+
+def _n(shots: int | str) -> str:
+    return f"N\u00a0=\u00a0{_shots(shots)}"
 
 
 def _count(value: float) -> str:
@@ -296,17 +444,40 @@ def _interval(row: Any, metric: str) -> str:
     return f"{figures.number(getattr(row, metric))} <small>[{low}; {high}]</small>"
 
 
+def _signed(value: float) -> str:
+    """A difference with four decimals; one that is not zero is never shown as zero."""
+    return f"{value:+.1g}" if 0 < abs(value) < 5e-5 else f"{value:+.4f}"
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return "" if np.isnan(value) else figures.number(value, digits)
+
+
+def _paper_row(row: Any) -> str:
+    return _text(f"{row.row}, {row.backbone}" if row.backbone else row.row or "not in the paper")
+
+
+def _ours(row: Any) -> str:
+    return _text(row.ours) or "<small>not run</small>"
+
+
+def _commit(name: str | None) -> str:
+    """A commit as it is usually abbreviated; "+changes" stays."""
+    commit, plus, changes = (name or "").partition("+")
+    return commit[:12] + plus + changes or "not in a clone"
+
+
 def _means(points: pd.DataFrame, metric: str) -> str:
-    """Systems down, N across."""
+    """Systems down, N across; a dash where nothing has run or nothing was to run."""
     shots = points.sort_values("train_rows")["shots"].drop_duplicates().tolist()
     rows = []
     for (system, variant, test_rows), own in points.groupby(["system", "variant", "test_rows"], sort=False):
         values = {row.shots: _interval(row, metric) for row in own.itertuples()}
         seeds = "-".join(map(str, sorted({own["seeds"].min(), own["seeds"].max()})))
-        rows.append([_text(figures.system_label(system, variant)), *(values.get(n, "not run") for n in shots), seeds, f"{test_rows:,}"])
+        rows.append([_text(figures.system_label(system, variant)), *(values.get(n, "&ndash;") for n in shots), seeds, f"{test_rows:,}"])
     order = {entry.label: place for place, entry in enumerate(SYSTEMS.values())}
     rows.sort(key=lambda row: order.get(html.unescape(row[0]), len(order)))
-    return _html_table(["system", *(f"N = {n}" if n == "all" else f"N = {n:,}" for n in shots), "seeds", "test rows"], rows)
+    return _html_table(["system", *map(_n, shots), "seeds", "test rows"], rows)
 
 
 def _costs(rows: pd.DataFrame) -> str:
@@ -327,10 +498,15 @@ def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str =
     return f"<div class=scroll><table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _figure(figure: go.Figure) -> str:
-    figure = go.Figure(figure).update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#c3c9d2", "activecolor": "#5b6472"})
+def _figure(figure: go.Figure, title: str) -> str:
+    """A figure under its heading, higher by each line that its legend needs."""
+    entries = sum(trace.name is not None and trace.showlegend is not False for trace in figure.data)
+    figure = go.Figure(figure).update_layout(
+        height=figure.layout.height + LEGEND_LINE * (entries // LEGEND_ENTRIES),
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#c3c9d2", "activecolor": "#5b6472"},
+    )
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
-    return f"<div class=figure>{drawn}</div>"
+    return f"<div class=figure><h3>{_text(title)}</h3>{drawn}</div>"
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -77,7 +77,7 @@ def run(
             pass
         engine = LocalEngine(jobs or default_jobs()) if engine is None else engine
         try:
-            _Run(todo, len(planned), store, engine, progress, retry, outcome).to_the_end()
+            _Run(todo, len(planned), store, engine, progress, retry, study.profile, outcome).to_the_end()
         finally:
             engine.close()
     outcome.seconds = time.monotonic() - begin
@@ -119,10 +119,18 @@ class _Run:
     """The loop of one run: what waits, what is being computed, what another runner is at."""
 
     def __init__(
-        self, todo: deque[Planned], total: int, store: ResultStore, engine: Engine, progress: Progress, retry: bool, outcome: Outcome
+        self,
+        todo: deque[Planned],
+        total: int,
+        store: ResultStore,
+        engine: Engine,
+        progress: Progress,
+        retry: bool,
+        profile: str,
+        outcome: Outcome,
     ) -> None:
         self.todo, self.total, self.store, self.engine = todo, total, store, engine
-        self.progress, self.retry, self.outcome = progress, retry, outcome
+        self.progress, self.retry, self.profile, self.outcome = progress, retry, profile, outcome
         self.running: dict[int, Planned] = {}
         self.started: dict[int, float] = {}
         self.elsewhere: list[tuple[float, Planned]] = []
@@ -154,7 +162,7 @@ class _Run:
             return
         self.number += 1
         self.running[self.number], self.started[self.number] = entry, time.monotonic()
-        self.engine.submit(self.number, worker.job(entry.cell, entry.identity, self.store, self.retry))
+        self.engine.submit(self.number, worker.job(entry.cell, entry.identity, self.store, self.retry, self.profile))
 
     def _look_again(self) -> None:
         """Cells that another runner was at a while ago are asked for once more: finished by now, or left behind."""

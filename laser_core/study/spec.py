@@ -2,11 +2,13 @@
 
 title = "..."
 question = "..."
+paper_table = 1                           # 1, 2 or 3: the report sets this table of the paper beside our results
+include = ["crm-ml-1m"]                   # all cells of other studies too
 
 [[grid]]                                  # as many as you like
 datasets = ["movielens-small"]            # or the mapping file of your own data, beside this file
 systems = ["history-lr", "din"]
-shots = [64, 256, "all"]
+shots = [64, 256, "all"]                  # 0: no labels at all, for the language model alone
 seeds = [0, 1, 2]
 test_rows = "all"                         # or at most so many, where a system is slow
 threads = 1                               # for each cell
@@ -85,7 +87,11 @@ class Grid:
         for system in self.systems:
             systems.get(system)
         for shots in self.shots:
-            _check_count("shots", shots)
+            _check_count("shots", shots, least=0)
+        if 0 in self.shots and (learners := [system for system in self.systems if not systems.get(system).zero_shot]):
+            raise UserError(
+                f"shots = 0 is for systems that can do without labels, and {', '.join(learners)} cannot: put it in another [[grid]]"
+            )
         _check_count("test_rows", self.test_rows)
         if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
             raise UserError(f"seeds must be whole numbers from 0, not {list(self.seeds)}")
@@ -110,6 +116,8 @@ class Study:
     question: str
     grids: tuple[Grid, ...]
     profile: str
+    paper_table: int = 0
+    """the table of the paper that it stands for, 0: none in particular"""
 
     def cells(self) -> list[Cell]:
         """Every cell once, in the order of the file."""
@@ -121,7 +129,7 @@ def studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
 
 
-def load_study(name_or_path: str | Path, profile: str | None = None) -> Study:
+def load_study(name_or_path: str | Path, profile: str | None = None, _within: tuple[str, ...] = ()) -> Study:
     """Read a study by name or from a file.
 
     Args:
@@ -143,11 +151,16 @@ def load_study(name_or_path: str | Path, profile: str | None = None) -> Study:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"the study {path} is not valid TOML: {error}") from None
     try:
-        _check_keys(content, ("title", "question", "grid"))
-        parts = content.get("grid")
-        if not isinstance(parts, list) or not parts:
+        _check_keys(content, ("title", "question", "paper_table", "include", "grid"))
+        parts, included = content.get("grid", []), content.get("include", [])
+        if not isinstance(parts, list) or not isinstance(included, list) or not parts + included:
             raise UserError("it has no [[grid]] part")
-        grids = [_grid(part, profile, path.parent) for part in parts]
+        if content.get("paper_table", 0) not in (0, 1, 2, 3):
+            raise UserError(f"paper_table must be 1, 2 or 3, not {content['paper_table']!r}")
+        if path.stem in (*_within, *included):
+            raise UserError("it includes itself")
+        others = [load_study(other, profile, (*_within, path.stem)) for other in included]
+        grids = [*(grid for other in others for grid in other.grids), *(_grid(part, profile, path.parent) for part in parts)]
     except UserError as error:
         raise UserError(f"study {path.name}: {error}") from None
     return Study(
@@ -156,6 +169,7 @@ def load_study(name_or_path: str | Path, profile: str | None = None) -> Study:
         question=str(content.get("question", "")),
         grids=tuple(grid for grid in grids if grid is not None),
         profile=profile,
+        paper_table=content.get("paper_table", 0),
     )
 
 
@@ -195,6 +209,6 @@ def _check_keys(table: Any, known: tuple[str, ...]) -> None:
             raise unknown("key", name, known)
 
 
-def _check_count(name: str, value: Any) -> None:
-    if value != ALL and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise UserError(f"{name} must be a positive whole number or '{ALL}', not {value!r}")
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if value != ALL and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise UserError(f"{name} must be a {'positive whole number' if least else 'whole number from 0'} or '{ALL}', not {value!r}")

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from laser_core.systems import SYSTEMS
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from laser_core.study.store import ResultStore
 
 POINT = ["dataset", "system", "variant", "shots", "train_rows", "test_rows", "revision", "data_version", "current"]
 """what makes cells repetitions of one another: all but the seed"""
@@ -40,6 +44,32 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
 
 
+def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
+    """The series to show first where there are too many to tell apart: of each family the highest AUC with the fewest
+    and with the most labels.
+
+    A help for the eye only: they are picked by the test set, so being on top of a figure of leaders proves nothing.
+
+    Args:
+        points: Rows of `summarise` of one data set.
+        most: Up to so many series are all shown.
+
+    Returns:
+        (system, variant) of each, in the order of the table.
+    """
+    points = points[points["current"].astype(bool)] if points["current"].any() else points
+    pairs = dict.fromkeys(zip(points["system"], points["variant"], strict=True))
+    if len(pairs) <= most:
+        return list(pairs)
+    family = [SYSTEMS[system].family if system in SYSTEMS else system for system in points["system"]]
+    found = set()
+    for _, own in points.groupby(family):
+        for n in (own["train_rows"].min(), own["train_rows"].max()):
+            best = own[own["train_rows"] == n].sort_values("auc", kind="stable").iloc[-1]
+            found.add((best["system"], best["variant"]))
+    return [pair for pair in pairs if pair in found]
+
+
 def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
     """Half of the 95 % interval of a mean over seeds, all scored on the same test users.
 
@@ -58,3 +88,24 @@ def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
         return NORMAL * users**0.5
     freedom = (seeds + users) ** 2 / (seeds**2 / (len(values) - 1))
     return float(stdtrit(freedom, 0.975)) * (seeds + users) ** 0.5
+
+
+def settings_by_validation(store: ResultStore, cells: pd.DataFrame) -> pd.DataFrame:
+    """Which settings of each system validation prefers: what a tuning study is for. The test set is not looked at.
+
+    Args:
+        store: Where the cells' records are.
+        cells: Finished cells, such as `runner.results` of a study gives; those without validation (untuned models) are left out.
+
+    Returns:
+        A row per dataset, system, shots and variant, the best first: mean `valid_log_loss` of the kept epoch over `seeds` seeds, and
+        `behind`, how much higher it is than the best one's.
+    """
+    point = ["dataset", "system", "shots", "variant"]
+    done = cells[cells["status"] == "done"]
+    losses = [[entry["valid_log_loss"] for entry in store.read(key)["curve"] if "valid_log_loss" in entry] for key in done["key"]]
+    done = done.assign(valid_log_loss=[min(own, default=np.nan) for own in losses]).dropna(subset="valid_log_loss")
+    table = done.groupby(point, sort=False)["valid_log_loss"].agg(valid_log_loss="mean", seeds="count").reset_index()
+    table = table.sort_values(["dataset", "system", "shots", "valid_log_loss"], kind="stable", ignore_index=True)
+    table["behind"] = table["valid_log_loss"] - table.groupby(point[:3])["valid_log_loss"].transform("min")
+    return table

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from laser_core.errors import FaultError
+from laser_core.settings import get_settings
 from laser_core.study.store import ResultStore, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FORGOTTEN = 7 * 24 * 3600
+"""seconds after which a tuning that was broken off is not expected to be gone on with"""
 SAME_CELL = ["dataset", "system", "variant", "shots", "seed", "test_rows"]
 """what makes a cell of one store the counterpart of a cell of another, whatever the versions"""
 
@@ -75,7 +81,7 @@ def export(store: ResultStore, cells: pd.DataFrame, folder: Path, predictions: b
 
 @dataclass(frozen=True)
 class Waste:
-    """A file of a store that nothing needs."""
+    """A file of a store, or a folder of notes, that nothing needs."""
 
     path: Path
     why: str
@@ -83,12 +89,13 @@ class Waste:
 
 
 def waste(store: ResultStore, older: bool = False) -> list[Waste]:
-    """Files in a store's own folder that no result needs: half written, damaged and set aside, left without a record.
+    """What no result needs in a store's own folder (half written, damaged and set aside, left without a record, claims of runners that
+    were killed), and notes in the home folder of tunings that were broken off a week ago or earlier.
 
     Args:
         older: Also results of other revisions of a system, or of other versions of its data, than today's.
     """
-    found = [Waste(path, why, path.stat().st_size) for path, why in _useless(store.folder)]
+    found = [Waste(path, why, _size(path)) for path, why in (*_useless(store.folder), *_left_claims(store.folder), *_forgotten_notes())]
     if older:
         table = store.cells()
         own = table[(table["folder"] == str(store.folder)) & ~table["current"].astype(bool)]
@@ -100,14 +107,18 @@ def waste(store: ResultStore, older: bool = False) -> list[Waste]:
 
 
 def remove(found: list[Waste]) -> int:
-    """Delete files and say how many bytes that freed.
+    """Delete what was found and say how many bytes that freed. A claim that a runner has taken meanwhile stays.
 
     Raises:
         FaultError: One cannot be deleted.
     """
     for entry in found:
         try:
-            entry.path.unlink(missing_ok=True)
+            with ExitStack() as held:
+                if entry.path.is_dir():
+                    shutil.rmtree(entry.path)
+                elif entry.path.suffix != ".lock" or _hold(entry.path, held):
+                    entry.path.unlink(missing_ok=True)
         except OSError as error:
             raise FaultError(f"cannot delete {entry.path} ({error.strerror})") from None
     return sum(entry.bytes for entry in found)
@@ -121,3 +132,34 @@ def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.glob("*/*/*.parquet")):
         if not path.with_suffix(".json").exists():
             yield path, "predictions without a record"
+
+
+def _left_claims(folder: Path) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.glob(".claims/*.lock")):
+        with ExitStack() as held:
+            if not _hold(path, held):
+                continue
+        yield path, "claim of a runner that was killed"
+
+
+def _hold(path: Path, held: ExitStack) -> bool:
+    """Lock a claim until `held` ends; False where a runner has it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        held.enter_context(FileLock(path, timeout=0))
+    except Timeout:
+        return False
+    return True
+
+
+def _forgotten_notes() -> Iterator[tuple[Path, str]]:
+    """Notes are made every few minutes while a tuning runs and deleted when it ends: old ones belong to none."""
+    for path in sorted(get_settings().home.glob("tuning/*")):
+        last = max(entry.stat().st_mtime for entry in (path, *path.rglob("*")))
+        if time.time() - last > FORGOTTEN:
+            yield path, "notes of a tuning that was broken off"
+
+
+def _size(path: Path) -> int:
+    return sum(entry.stat().st_size for entry in (path, *path.rglob("*")) if entry.is_file())

@@ -29,11 +29,10 @@ def cached_data_version(dataset: str) -> str | None:
         return None
 
 
-def is_current(cell: Mapping[str, Any]) -> bool:
+def is_current(cell: Mapping[str, Any], data_version: str | None) -> bool:
     """Whether a result is of today's revision of its system and, as far as known here, of today's version of its data."""
     entry = systems.SYSTEMS.get(cell["system"])
-    version = cached_data_version(cell["dataset"])
-    return entry is not None and entry.revision == cell["revision"] and version in (None, cell["data_version"])
+    return entry is not None and entry.revision == cell["revision"] and data_version in (None, cell["data_version"])
 
 
 def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def work(job: dict[str, Any], progress: Progress = no_progress) -> dict[str, Any
                 return {"state": "present"}
             begin = time.monotonic()
             try:
-                cells.compute(cell, identity, store, progress)
+                cells.compute(cell, identity, store, progress, job["profile"])
                 return {"state": "done", "seconds": time.monotonic() - begin}
             except Exception as error:
                 passing = isinstance(error, (FaultError, OSError, MemoryError))
@@ -84,7 +84,7 @@ def work(job: dict[str, Any], progress: Progress = no_progress) -> dict[str, Any
         return {"state": "stop", "error": str(error)}
 
 
-def job(cell: Cell, identity: dict[str, Any], store: ResultStore, retry: bool) -> dict[str, Any]:
+def job(cell: Cell, identity: dict[str, Any], store: ResultStore, retry: bool, profile: str) -> dict[str, Any]:
     """What `work` reads, as plain JSON values."""
     return {
         "cell": {**dataclasses.asdict(cell), "options": dict(cell.options)},
@@ -93,6 +93,7 @@ def job(cell: Cell, identity: dict[str, Any], store: ResultStore, retry: bool) -
         "store": str(store.folder.resolve()),
         "read_only": [str(folder.resolve()) for folder in store.folders[1:]],
         "retry": retry,
+        "profile": profile,
     }
 
 

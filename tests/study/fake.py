@@ -15,6 +15,10 @@ from laser_core.errors import FaultError
 from laser_core.recommender import Recommender
 from laser_core.study.spec import Grid, Study
 
+if "FAKE_FSYNC" in os.environ:  # a slow disk, so that a kill at a random moment often comes in the middle of a write
+    fsync = os.fsync
+    os.fsync = lambda handle: (time.sleep(float(os.environ["FAKE_FSYNC"])), fsync(handle))[1]
+
 
 @dataclass(frozen=True)
 class FakeOptions:

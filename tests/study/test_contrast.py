@@ -113,7 +113,7 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
     for by in contrast.SLICES:
         table = contrast.slices(lambda key: stored, small, cells, by)
         assert table["samples"].sum() == len(rows)
-        assert (table["auc"] == 1).all()
+        assert (table["auc"].dropna() == 1).all()
     some = rows[::500]
     for row, liked, length in zip(
         some, contrast.slice_values(small, some, "liking"), contrast.slice_values(small, some, "history"), strict=True
@@ -121,6 +121,12 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         events = small.history_events(int(row), 0)
         assert length == len(events)
         assert liked == pytest.approx(small.event_label[events].mean() if len(events) else 0)
+        user, item = int(small.sample_user(np.array([row]))[0]), int(small.sample_item(np.array([row]))[0])
+        kinds = {by: int(contrast.slice_values(small, np.array([row]), by)[0]) for by in ("cold", "seen", "group")}
+        assert kinds["cold"] == (length < contrast.COLD)
+        assert kinds["seen"] == (user in small.sample_user(small.train))
+        genres = small.fields[small.about.group_field]
+        assert [*genres.values(item), ""][0] == (genres.vocabulary[kinds["group"] - 1] if kinds["group"] else "")
     with pytest.raises(UserError, match="slice"):
         contrast.slice_values(small, some, "colour")
 
@@ -154,8 +160,17 @@ def test_verdict_compares_the_best_of_each_side(results):
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
 
 
-def test_systems_that_know_nothing_get_no_verdict():
-    """Choosing the luckiest of eight rivals would make the language model look behind in one world of seven; the interval allows for it."""
+def silent_worlds(worlds):
+    """In what share of worlds with nothing to know no verdict is given; the luckiest of eight rivals alone would give one in seven."""
     nothing = dict.fromkeys(("history-lr", "stats-lr", "lightgbm", "deepfm", "din", "autoint", "sim", "caser", "laser-llm"), 0.0)
-    said = [contrast.verdict(*made_results(nothing, seeds=(0,), shots=(64,), seed=world), 64).says for world in range(100)]
-    assert said.count("level") >= 94
+    said = [contrast.verdict(*made_results(nothing, seeds=(0,), shots=(64,), seed=world), 64).says for world in range(worlds)]
+    return said.count("level") / worlds
+
+
+def test_systems_that_know_nothing_get_no_verdict():
+    assert silent_worlds(100) >= 0.94
+
+
+@pytest.mark.slow
+def test_systems_that_know_nothing_get_no_verdict_in_many_worlds():
+    assert silent_worlds(1000) >= 0.94

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from laser_core import systems
 from laser_core.errors import UserError
-from laser_core.study import report, runner
+from laser_core.study import contrast, paper, report, runner
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore
 from laser_core.study.summary import summarise
@@ -42,7 +44,9 @@ def test_report_is_one_file_and_tables(study, tmp_path):
     words = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert "Is it noise?" in words
     assert not re.search(r"<(link|img|iframe)|src=", words)  # nothing is fetched
-    assert "With 64 labels, The reader cannot be told apart from The " in words
+    assert re.search(r"With 64( and 128)? labels, The reader cannot be told apart from The ", words)
+    assert "Mean AUC over log N, from 64 to 128 labels" in words
+    assert "AUC minus that of The reference, the best reference, with the most labels" in words
     assert "has not run" not in words
     assert str(Path.home()) not in words
     written = pd.read_csv(tmp_path / "out" / "summary.csv")
@@ -50,6 +54,21 @@ def test_report_is_one_file_and_tables(study, tmp_path):
     needs = pd.read_csv(tmp_path / "out" / "label-needs.csv")
     assert set(needs["system"]) == {"The reader"}
     assert set(needs["baseline"]) == {"The model"}
+
+
+@pytest.mark.parametrize(("number", "shown"), [(1, "Table 1 of the paper"), (2, "Wall seconds of one call")])
+def test_report_sets_the_paper_beside_ours(study, tmp_path, monkeypatch, number, shown):
+    for name in ("table_1", "table_2"):
+        table = getattr(paper, name)()
+        monkeypatch.setattr(paper, name, lambda table=table: table.assign(dataset="movielens-small").head(1))
+    systems.SYSTEMS["model"] = dataclasses.replace(systems.SYSTEMS["model"], paper_row="DeepFM")
+    asked = dataclasses.replace(study, paper_table=number)
+    page = report.write_report(asked, ResultStore(tmp_path / "runs"), tmp_path / "out").read_text(encoding="utf-8")
+    words = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert shown in words
+    row = re.search(r"<tr><td>(DeepFM|DCNv2)</td>.*?</tr>", words)[0]
+    command = "Not run: DCNv2. To compute them: <code>laser study run fake --profile full</code>"
+    assert (".7496" in row and "The model" in row) if number == 1 else ("not run" in row and command in words)
 
 
 def test_report_says_what_has_not_run(study, tmp_path):
@@ -101,19 +120,58 @@ def test_report_opens_without_network_and_without_console_errors(study, tmp_path
 @pytest.mark.parametrize(
     ("value", "low", "high", "words"),
     [
-        (4.2, 3.0, 5.9, "equals B with 4,301 [3,072; 6,042]: A needs fewer."),
-        (4.2, 0.9, 9.0, "no clear difference"),
-        (0.5, 0.2, 0.8, "A needs more."),
-        (np.inf, 12.0, np.inf, "reaches what B never reaches, not even with 49,070 (at least 12.0 times the labels)"),
-        (np.inf, 0.5, np.inf, "but the interval includes an equal number"),
-        (0.0, 0.0, 0.4, "is no better than B with 64, the fewest it was given."),
+        (4.2, 3.0, 5.9, "A needs fewer labels than B: with 1,024 it equals the latter with 4,301 [3,072; 6,042]."),
+        (4.2, 0.9, 9.0, "With 1,024 labels it is open whether A or B needs fewer."),
+        (0.5, 0.2, 0.8, "A needs more labels than B: with 1,024 it equals the latter with 512 [205; 819]."),
+        (np.inf, 12.0, np.inf, "with 1,024 it reaches what the latter never reaches (at least 12.0 times the labels)."),
+        (np.inf, np.inf, np.inf, "with 1,024 it reaches what the latter never reaches."),
+        (np.inf, 0.5, np.inf, "it is open whether"),
+        (0.0, 0.0, 0.4, "A needs more labels than B: with 1,024 it is no better than the latter with the fewest it was given."),
     ],
 )
 def test_label_needs_in_words(value, low, high, words):
-    row = SimpleNamespace(shots=1024, system="A", baseline="B", value=value, low=low, high=high)
-    said = report._needs_sentence(row, pd.DataFrame({"train_rows": [64, 49_070]}))
-    assert said.startswith("With 1,024 labels, A ")
+    row = {"question": "multiplier", "shots": 1024, "system": "A", "baseline": "B", "value": value, "low": low, "high": high}
+    (said,) = report._needs_sentences(pd.DataFrame([row]))
     assert words in said
+
+
+def numbers_in(text: str) -> set[int]:
+    return {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text)}
+
+
+intervals = st.tuples(*[st.one_of(st.sampled_from([0.0, 1.0, np.inf]), st.floats(0.01, 100))] * 3).map(sorted)
+
+
+@given(st.lists(intervals, min_size=1, max_size=6))
+def test_words_on_label_needs_agree_with_the_intervals(made):
+    shots = [4**place for place in range(2, 2 + len(made))]
+    rows = [("multiplier", n, value, low, high) for n, (low, value, high) in zip(shots, made, strict=True)]
+    table = pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"]).assign(system="A", baseline="B")
+    said = {"fewer": set(), "more": set(), "open": set()}
+    for line in report._needs_sentences(table):
+        if found := re.match("A needs (fewer|more) labels than B: ", line):
+            own = {n for part in line[found.end() :].split("; ") for n in numbers_in(part.split(" it ")[0])}
+            said[found[1]] |= own
+        else:
+            said["open"] |= numbers_in(re.fullmatch("With (.*) labels it is open whether A or B needs fewer.", line)[1])
+    for (low, _, high), n in zip(made, shots, strict=True):
+        assert {kind for kind, own in said.items() if n in own} == {"fewer" if low > 1 else "more" if high < 1 else "open"}
+
+
+@given(st.lists(st.tuples(*[st.floats(-0.1, 0.1)] * 3).map(sorted), min_size=1, max_size=6))
+def test_words_on_systems_agree_with_the_intervals(made):
+    verdicts = [
+        contrast.Verdict(10 * (place + 1), ("laser-llm", ""), 0.8, ("din", ""), 0.7, 3, gap, low, high, 100, 3)
+        for place, (low, gap, high) in enumerate(made)
+    ]
+    said = {}
+    for line in report._verdict_sentences(verdicts):
+        shots, words = re.match("With (.*?) labels, .*? (is ahead of|is behind|cannot be told apart from) DIN, ", line).groups()
+        said |= dict.fromkeys(sorted(numbers_in(shots)), words)
+        assert line.count("[") == len(numbers_in(shots))
+    for entry in verdicts:
+        expected = "is ahead of" if entry.low > 0 else "is behind" if entry.high < 0 else "cannot be told apart from"
+        assert said[entry.shots] == expected
 
 
 def test_pairs_put_language_models_against_the_best_model(registry):
@@ -122,6 +180,20 @@ def test_pairs_put_language_models_against_the_best_model(registry):
         for name, last in (("history-lr", 0.8), ("din", 0.7), ("deepfm", 0.75), ("laser-llm", 0.6), ("laser-llm-many", 0.65))
     }
     assert report._pairs(curves) == [(("laser-llm-many", ""), ("deepfm", "")), (("laser-llm", ""), ("deepfm", ""))]
+    plain = "statistics=false"
+    for key, last in {
+        ("sim", ""): 0.6,
+        ("sim", plain): 0.6,
+        ("din", plain): 0.6,
+        ("laser-crm", ""): 0.7,
+        ("laser-crm", plain): 0.7,
+    }.items():
+        curves[key] = SimpleNamespace(mean=np.array([0.5, last]))
+    curves["laser-crm", f'backbone_crm="din", {plain}'] = curves["laser-crm", plain]
+    found = dict(report._pairs(curves))
+    assert found["laser-crm", ""] == ("sim", "")
+    assert found["laser-crm", plain] == ("sim", plain)
+    assert found["laser-crm", f'backbone_crm="din", {plain}'] == ("din", plain)
     without = {key: value for key, value in curves.items() if not key[0].startswith("laser")}
     assert report._pairs(without) == [(("deepfm", ""), ("history-lr", ""))]
     assert report._pairs({("din", ""): curves["din", ""]}) == []

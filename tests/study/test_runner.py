@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
 
@@ -122,6 +123,7 @@ def test_a_record_tells_how_it_came_to_be(small, registry, tmp_path):
     assert record["curve"] == [{"loss": 0.5}, {"loss": None}]
     assert record["cost"]["threads_seen"] == record["provenance"]["threads"] == 2
     assert record["cost"]["peak_memory_mb"] > 50
+    assert record["provenance"]["profile"] == "smoke"
     assert len(record["draws"]["auc"]) == 1000
     assert row["auc_low"] < row["auc"] < row["auc_high"]
     assert {"python", "laser", "numpy"} <= set(record["provenance"]["versions"])
@@ -163,6 +165,61 @@ def test_killed_workers_are_replaced(undisturbed, tmp_path):
     assert killed
     runner.run(fake.study(options={"sleep": 0.15}), ResultStore(tmp_path / "store"), jobs=2)
     assert fingerprints(tmp_path / "store") == undisturbed
+
+
+@pytest.mark.slow
+def test_fifty_kills_lose_nothing(undisturbed, tmp_path, monkeypatch):
+    """Runner or worker, at any moment, on a slow disk: what the next run leaves is what an undisturbed one does."""
+    import psutil
+
+    monkeypatch.setenv("FAKE_FSYNC", "0.1")
+    moments = random.Random(2)
+    kills, torn, stores = {"runner": 0, "worker": 0}, 0, 0
+    while sum(kills.values()) < 50:
+        stores += 1
+        store, workers_before = tmp_path / f"store-{stores}", kills["worker"]
+        Path(os.environ["FAKE_LOG"]).unlink(missing_ok=True)
+        process = start(store)
+        while True:
+            while process.poll() is None and not psutil.Process(process.pid).children():
+                time.sleep(0.05)
+            time.sleep(2.5 * moments.random())
+            if process.poll() is not None:
+                break
+            workers = psutil.Process(process.pid).children()
+            if workers and moments.random() < 0.6:
+                moments.choice(workers).kill()
+                kills["worker"] += 1
+            else:
+                process.kill()
+                process.wait()
+                kills["runner"] += 1
+                process = start(store)
+            torn += len(list(store.rglob(".*.partial")))
+        runner.run(fake.study(options={"sleep": 0.15}), ResultStore(store), jobs=2)
+        assert fingerprints(store) == undisturbed
+        assert len(fake.log_lines()) - 6 <= kills["worker"] - workers_before  # begun again: only what a killed worker was at
+    assert min(kills.values()) > 10
+    assert torn > 0
+
+
+def test_a_clock_that_jumps_disturbs_nothing(small, registry, tmp_path, monkeypatch):
+    """Claims are locks and durations monotonic: no decision reads the time of day."""
+
+    class Jumping(datetime):
+        years = iter(range(2050, 1970, -1))
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(next(cls.years), 1, 1, tzinfo=tz)
+
+    study = fake.study()
+    assert run_here(study, tmp_path / "steady").computed == 6
+    monkeypatch.setattr(cells, "datetime", Jumping)
+    assert run_here(study, tmp_path / "jumping").computed == 6
+    assert run_here(study, tmp_path / "jumping").present == 6
+    assert fingerprints(tmp_path / "jumping") == fingerprints(tmp_path / "steady")
+    assert ResultStore(tmp_path / "jumping").cells()["current"].all()
 
 
 def test_two_runs_at_once_share_the_work(undisturbed, tmp_path):

@@ -89,8 +89,9 @@ def test_mistakes_are_named(tmp_path, text, message):
     [
         ("movielens-small", "movielens-smal", "unknown data set 'movielens-smal': did you mean 'movielens-small'?"),
         ("history-lr", "histry-lr", "unknown system 'histry-lr': did you mean 'history-lr'?"),
-        ("64", "0", "shots must be a positive whole number or 'all', not 0"),
-        ("64", '"al"', "shots must be a positive whole number or 'all', not 'al'"),
+        ("64", "0", "shots = 0 is for systems that can do without labels, and history-lr cannot: put it in another [[grid]]"),
+        ("64", "-1", "shots must be a whole number from 0 or 'all', not -1"),
+        ("64", '"al"', "shots must be a whole number from 0 or 'all', not 'al'"),
         ("shots", "# shots", "a [[grid]] part lacks shots"),
         ("[[grid]]", "[[gird]]", "unknown key 'gird': did you mean 'grid'?"),
         ("[[grid]]", "", "unknown key 'datasets'"),
@@ -119,6 +120,29 @@ def test_your_own_data_by_its_mapping_file(tmp_path):
     (tmp_path / "films.toml").write_text(mapping + 'user = "u"\nitem = "i"\nrating = "r"\ntime = "t"\n', encoding="utf-8")
     path = write(tmp_path, MINIMAL.replace("movielens-small", "films.toml"))
     assert {cell.dataset for cell in load_study(path).cells()} == {"my-study-films"}
+
+
+def test_a_study_may_include_others(tmp_path):
+    study = load_study(write(tmp_path, 'include = ["smoke"]\npaper_table = 2\n' + MINIMAL))
+    assert study.paper_table == 2
+    assert [cell.shots for cell in study.cells()] == [
+        *(cell.shots for cell in load_study("smoke").cells()),
+        64,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('include = ["mine"]', "it includes itself"),
+        ('include = ["no-such"]', "unknown study 'no-such'"),
+        ("include = []", "no [[grid]] part"),
+        ("paper_table = 4" + MINIMAL, "paper_table must be 1, 2 or 3, not 4"),
+    ],
+)
+def test_what_cannot_be_included_is_said(tmp_path, text, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        load_study(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", studies())

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from laser_core import metrics
 from laser_core.study import paper
-from laser_core.study.summary import MEANS, POINT, half_width, summarise
+from laser_core.study.summary import MEANS, POINT, half_width, leaders, settings_by_validation, summarise
 
 
 def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame:
@@ -34,6 +36,22 @@ def test_other_revisions_and_failures_are_not_mixed_in():
     table = summarise(pd.concat([cells(), cells(revision=0, current=False, auc=0.1), cells(status="failed", auc=0.2)]))
     assert table["auc"].tolist() == pytest.approx([0.1, 0.75])
     assert table["current"].tolist() == [False, True]
+
+
+def test_leaders_are_the_best_of_each_family_at_either_end():
+    quality = {  # N = 64, all
+        ("din", ""): (0.60, 0.79), ("sim", ""): (0.62, 0.70), ("sasrec", ""): (0.61, 0.75), ("din", "k=1"): (0.50, 0.78),
+        ("history-lr", ""): (0.74, 0.75), ("popularity", ""): (0.50, 0.60), ("my-own", ""): (0.1, 0.1),
+    }  # fmt: skip
+    parts = [
+        cells(system=system, variant=variant, shots=shots, train_rows=rows, auc=auc)
+        for (system, variant), values in quality.items()
+        for shots, rows, auc in zip((64, "all"), (64, 900), values, strict=True)
+    ]
+    older = cells(system="caser", auc=0.99, current=False)
+    points = summarise(pd.concat([*parts, older]))
+    assert leaders(points, most=3) == [("din", ""), ("history-lr", ""), ("my-own", ""), ("sim", "")]
+    assert set(leaders(points)) == set(quality), "few enough to show all"
 
 
 def test_nothing_gives_an_empty_table():
@@ -94,3 +112,19 @@ def test_the_papers_tables_agree_with_each_other():
     assert (crm / sim).tolist() == pytest.approx([1.13, 1.13], abs=0.005)  # LLM+CRM takes 1.13 times SIM's time on both
     matched = paper.matched().query("dataset == 'ml-1m' and row == 'SIM'").set_index("shots")["auc"]
     assert matched["all"] == ml_1m.loc["SIM", "auc"]
+
+
+def test_settings_are_ranked_by_the_validation_loss_of_their_kept_epoch():
+    curves = {  # by key: the epoch kept is the one with the lowest validation log loss
+        "a0": [0.70, 0.60, 0.65], "a1": [0.70, 0.62], "b0": [0.59], "b1": [0.58, 0.90], "untuned": [],
+    }  # fmt: skip
+    rows = [(key, "a" if key[0] == "a" else "b" if key[0] == "b" else "none", 0.9) for key in curves]
+    table = pd.DataFrame(rows, columns=["key", "variant", "auc"]).assign(dataset="d", system="s", shots=64, status="done")
+    store = SimpleNamespace(read=lambda key: {"curve": [{"valid_log_loss": loss} for loss in curves[key]]})
+
+    best = settings_by_validation(store, table)
+
+    assert best["variant"].tolist() == ["b", "a"]
+    assert best["valid_log_loss"].tolist() == pytest.approx([0.585, 0.61])
+    assert best["behind"].tolist() == pytest.approx([0, 0.025])
+    assert best["seeds"].tolist() == [2, 2]

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from laser_core.errors import FaultError
-from laser_core.study import upkeep
+from laser_core.settings import get_settings
+from laser_core.study import upkeep, worker
 from laser_core.study.store import ResultStore
 from tests.study.test_store import files, put
 
@@ -75,3 +79,37 @@ def test_waste_is_found_and_removed_and_nothing_else(small, tmp_path):
     upkeep.remove(upkeep.waste(store, older=True))
     assert store.cells()["key"].tolist() == [key]
     assert len(store.predictions(key)) == 300
+
+
+def test_claims_of_killed_runners_are_waste_and_held_ones_are_not(tmp_path):
+    store = ResultStore(tmp_path)
+    with worker.claim(store, "held"):
+        left = tmp_path / ".claims" / "left.lock"
+        left.touch()
+        found = upkeep.waste(store)
+        assert [(entry.path, entry.why) for entry in found] == [(left, "claim of a runner that was killed")]
+        with worker.claim(store, "left"):  # taken by another runner after it was listed
+            upkeep.remove(found)
+            assert left.exists()
+        left.touch()
+        upkeep.remove(found)
+        assert [path.name for path in (tmp_path / ".claims").iterdir()] == ["held.lock"]
+
+
+def test_notes_of_forgotten_tunings_are_waste_and_recent_ones_are_not(tmp_path):
+    home = get_settings().home / "tuning"
+    for name, age in (("old", upkeep.FORGOTTEN + 60), ("recent", 60)):
+        note = home / name / "0.safetensors"
+        note.parent.mkdir(parents=True)
+        note.write_bytes(b"12345")
+        then = time.time() - age
+        os.utime(note, (then, then))
+        os.utime(note.parent, (then, then))
+    try:
+        found = upkeep.waste(ResultStore(tmp_path))
+        assert [(entry.path, entry.bytes) for entry in found] == [(home / "old", 5)]
+        assert upkeep.remove(found) == 5
+        assert [path.name for path in home.iterdir()] == ["recent"]
+    finally:
+        (home / "recent" / "0.safetensors").unlink()
+        (home / "recent").rmdir()

@@ -10,10 +10,8 @@ import contextlib
 import dataclasses
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from laser_core.bench.measure import Child, Part, call, in_turns, read_record, write_part
+from laser_core.bench.measure import Child, Part, call, in_turns, run_parts
 from laser_core.bench.peers import PEERS, DeepCTRTorch, Plan, Table, installed, not_installed
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import unknown
 from laser_core.progress import Progress, no_progress
 from laser_core.systems import create
 
@@ -55,21 +52,7 @@ def run(out: Path, parts: Sequence[str] = (), repeats: int = 5, progress: Progre
         UserError: There is no such part, or `out` is no benchmark's record.
         FaultError: A benchmark failed.
     """
-    from laser_core.study.cell import made_with
-
-    for name in parts:
-        if name not in PARTS:
-            raise unknown("part", name, PARTS)
-    read_record(out)  # a wrong file is better found before than after the work
-    chosen = [name for name in PARTS if not parts or name in parts]
-    packages = ("torch", *(peer.project for peer in PEERS))
-    with tempfile.TemporaryDirectory(prefix="laser-bench-") as folder:
-        for number, name in enumerate(chosen):
-            progress(f"benchmark {name}", number, len(chosen))
-            started = datetime.now(UTC)
-            part = PARTS[name](Path(folder), repeats)
-            write_part(out, name, part, {**made_with(started, 1, packages), "repeats": repeats})
-    progress("done", len(chosen), len(chosen))
+    run_parts(out, PARTS, parts, repeats, ("torch", *(peer.project for peer in PEERS)), progress)
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------------------

@@ -11,12 +11,15 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from laser_core.errors import DataError, FaultError
+from laser_core.errors import DataError, FaultError, unknown
+from laser_core.progress import Progress, no_progress
 
 SCHEMA = 1
 
@@ -116,6 +119,41 @@ class Part:
             met = check["median"] >= goal if at_least else check["median"] <= goal
             check |= {"goal": goal, "at_least": at_least, "met": met}
         self.checks.append(check)
+
+
+def run_parts(
+    out: Path,
+    parts: Mapping[str, Callable[[Path, int], Part]],
+    wanted: Sequence[str],
+    repeats: int,
+    packages: Sequence[str],
+    progress: Progress = no_progress,
+) -> None:
+    """Measure parts of a benchmark and write each into the record `out` as soon as it is done.
+
+    Args:
+        parts: Every part by name: a function of a folder for what it needs on disk, and of how many rounds to make.
+        wanted: Which; none: all.
+        packages: Whose versions belong to the record.
+
+    Raises:
+        UserError: There is no such part, or `out` is no benchmark's record.
+        FaultError: A benchmark failed.
+    """
+    from laser_core.study.cell import made_with
+
+    for name in wanted:
+        if name not in parts:
+            raise unknown("part", name, parts)
+    read_record(out)  # a wrong file is better found before than after the work
+    chosen = [name for name in parts if not wanted or name in wanted]
+    with tempfile.TemporaryDirectory(prefix="laser-bench-") as folder:
+        for number, name in enumerate(chosen):
+            progress(f"benchmark {name}", number, len(chosen))
+            started = datetime.now(UTC)
+            part = parts[name](Path(folder), repeats)
+            write_part(out, name, part, {**made_with(started, 1, tuple(packages)), "repeats": repeats})
+    progress("done", len(chosen), len(chosen))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from shared import (
     CARRIED,
     choose_dataset,
     choose_metric,
+    choose_systems,
     heading,
-    in_order,
     need_results,
     not_run,
     number_column,
+    of_series,
     open_dataset,
     paper_values,
     predictions,
@@ -28,7 +29,7 @@ from shared import (
     text_column,
     titles,
 )
-from state import carried, choose, choose_many
+from state import carried, choose
 
 from laser_core import figures
 from laser_core.metrics import relative_improvement
@@ -60,13 +61,13 @@ with second:
 with third:
     metric = choose_metric()
 at_n = points[points["shots"] == shots]
-systems = choose_many("systems", "Systems", in_order(at_n["system"]), name=figures.system_label)
-shown = at_n[at_n["system"].isin(systems)]
+shown = choose_systems(at_n)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
 cells = chosen.done
-cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & cells["system"].isin(systems)]
+cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots)]
+cells = of_series(cells, shown)
 measure = figures.METRICS[metric]
 read = partial(predictions, chosen.origin)
 scale = f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
@@ -100,13 +101,17 @@ def choose_series(key: str, label: str, default: str | None = None) -> tuple[str
 
 
 def scored(seed: int) -> list[figures.Scored]:
-    """Every shown system's labels and probabilities for one seed."""
+    """Labels and probabilities of the systems to draw, for one seed."""
     found = []
-    for cell in cells[cells["seed"] == seed].to_dict("records"):
+    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
+    for cell in of_series(cells[cells["seed"] == seed], drawn).to_dict("records"):
         stored = read(cell["key"])
         name = figures.system_label(cell["system"], cell["variant"])
         found.append((cell["system"], name, stored["label"].to_numpy(), stored["probability"].to_numpy()))
-    return sorted(found, key=lambda one: in_order(systems).index(one[0]))
+    if not found:
+        st.info("Nothing to draw: choose a system, or another seed.", icon=":material/touch_app:")
+        st.stop()
+    return sorted(found, key=lambda one: list(SYSTEMS).index(one[0]) if one[0] in SYSTEMS else len(SYSTEMS))
 
 
 def beside_the_paper() -> None:
@@ -252,7 +257,11 @@ def slices() -> None:
     if metric not in ("auc", "log_loss"):
         st.info("Slices are measured by AUC and log loss: choose one of them above.", icon=":material/touch_app:")
         return
-    table = slice_table(chosen.origin, cells, by)
+    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
+    if drawn.empty:
+        st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
+        return
+    table = slice_table(chosen.origin, of_series(cells, drawn), by)
     show_figure(
         figures.slices(table, metric, contrast.SLICES[by], scale),
         f"slices-{dataset}-{metric}-{shots}-{by}",

@@ -8,6 +8,7 @@ import words
 from shared import (
     choose_dataset,
     choose_metric,
+    choose_price,
     heading,
     need_results,
     number_column,
@@ -50,17 +51,15 @@ with fourth:
 
 with st.container(border=True):
     st.markdown("**Your hardware**: what would a thousand predictions cost you?")
-    left, middle, right = st.columns(3)
+    left, right = st.columns([2, 1])
     with left:
-        price = amount("price", "Price of an hour", 0.10, 0.0, 1000.0, help="In any currency: rent of the machine, or power and wear.")
-    with middle:
-        speed = amount("speed", "Speed (measuring machine = 1)", 1.0, 0.01, 10000.0, help="2: twice as fast, such as twice the cores.")
+        price_of_a_second = choose_price()
     with right:
         daily = amount("daily", "Predictions a day", 1_000_000.0, 1.0, 1e12, help="For the yearly sum in the table.")
 
 shown = points[points["shots"] == shots].copy()
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
-shown["price"] = shown["per_thousand"] / speed / 3600 * price
+shown["price"] = shown["per_thousand"] * price_of_a_second
 label, column = COSTS[cost]
 if shown[column].fillna(0).gt(0).any():
     show_figure(
@@ -103,8 +102,8 @@ show_table(
             "Seconds, ours", "scientific", help="Wall seconds to predict the test rows, divided by their number; mean over seeds."
         ),
         "Paper": number_column("Seconds, paper", "scientific", help="The paper states neither batch nor hardware."),
-        "Thousand": number_column("Seconds a thousand", "%.3f"),
-        "Price": number_column("Price a thousand", "%.6f", help="On the hardware described above."),
+        "Thousand": number_column("Seconds a thousand", "%.3g"),
+        "Price": number_column("Price a thousand", "%.3g", help="On the hardware described above."),
         "Year": number_column("Price a year", "%,.2f", help="At the predictions a day given above."),
         "Fit": number_column("Fit, seconds", "%.1f"),
         "Memory": number_column("Memory, MB", "%,.0f"),

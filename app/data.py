@@ -27,7 +27,7 @@ card = card_of(name, dataset.version)
 with st.container(border=True):
     facts = st.columns(5)
     facts[0].metric("Users", f"{card['users']:,}")
-    facts[1].metric(f"{dataset.about.item_noun.capitalize()}s", f"{card['items']:,}")
+    facts[1].metric(f"{words.markdown(dataset.about.item_noun.capitalize())}s", f"{card['items']:,}")
     facts[2].metric("Ratings", f"{card['ratings']:,}")
     facts[3].metric("Samples", f"{card['samples']:,}", help="Ratings that are asked about; the others serve as history only.")
     facts[4].metric("Sparsity", f"{card['sparsity']:.2%}", help="Share of (user, item) pairs without a rating.")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import streamlit as st
+import words
 from shared import (
     choose_dataset,
     choose_metric,
+    choose_price,
+    choose_systems,
     heading,
     in_order,
     need_results,
@@ -34,6 +37,14 @@ heading(
     "Sample efficiency",
     "How many labels does each system need? Left: almost none. Right: all there are. A line that starts high needs few labels.",
 )
+ACROSS = {
+    "train_rows": "labels (N)",
+    "labels_seen": "labels seen",
+    "fit_seconds": "seconds to fit",
+    "cpu_seconds": "CPU seconds",
+    "price": "price of fitting",
+}
+
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -44,19 +55,26 @@ with first:
 with second:
     metric = choose_metric()
 with third:
-    x = choose("x", "Across", list(figures.X_AXES), name=lambda name: figures.X_AXES[name].split(" (")[0])
+    x = choose("x", "Across", list(figures.X_AXES), name=ACROSS.get)
 points = chosen.summary(dataset)
 cells = chosen.done[chosen.done["dataset"] == dataset]
 with fourth:
-    seeds = choose_many("seeds", "Seeds", sorted(cells["seed"].unique()), help="Each seed is another subset of the labels.")
-if set(seeds) != set(cells["seed"]):
+    all_seeds = sorted(cells["seed"].unique())
+    seeds = choose_many("seeds", "Seeds", all_seeds, default=[], nothing="all", help="Each seed is another subset of the labels.")
+if seeds:
     cells = cells[cells["seed"].isin(seeds)]
     points = chosen.summary(dataset, cells)
-systems = choose_many("systems", "Systems", in_order(points["system"]), name=figures.system_label)
-shown = points[points["system"].isin(systems)]
+shown = choose_systems(points, leading=points)
 if shown.empty:
-    st.info("No system or no seed chosen: pick at least one of each above.", icon=":material/touch_app:")
+    st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
+if x == "price":
+    with st.container(border=True):
+        st.markdown("**Your hardware**")
+        shown = shown.assign(price=shown["fit_seconds"] * choose_price())
+    if not shown["price"].gt(0).any():
+        st.info("At this price everything is free: give a price for an hour above.", icon=":material/touch_app:")
+        st.stop()
 
 
 @st.cache_data(show_spinner="Drawing curves …", max_entries=256)
@@ -66,8 +84,9 @@ def curve(origin: str, cells: pd.DataFrame) -> contrast.Curve:
 
 def needs(baseline: tuple[str, str]) -> pd.DataFrame:
     """For each shown system with two or more N: its data multipliers against a baseline, and where it matches it."""
-    parts = []
-    groups = {place: group for place, group in cells[cells["system"].isin(systems)].groupby(["system", "variant"], sort=False)}
+    parts, wanted = [], {*zip(shown["system"], shown["variant"], strict=True)}
+    wanted.add(baseline)
+    groups = {place: group for place, group in cells.groupby(["system", "variant"], sort=False) if place in wanted}
     base = groups[baseline]
     for place, group in groups.items():
         if place == baseline:
@@ -98,17 +117,19 @@ with st.container(horizontal=True, gap="large"):
     )
 matches, needed, baseline = {}, pd.DataFrame(), None
 if matching:
-    options = series_of(shown)
-    name = choose("baseline", "Baseline", list(options), name=lambda one: figures.system_label(*options[one]))
+    options = series_of(points)
+    name = choose("baseline", "Baseline", list(options), default="sim", name=lambda one: figures.system_label(*options[one]))
     baseline = options[name]
     needed = needs(baseline)
     if not needed.empty and metric == "auc" and x == "train_rows":
         met = needed[(needed["question"] == "match") & np.isfinite(needed["value"]) & (needed["value"] > 0)]
-        matches = dict(zip(met["system"], met["value"], strict=True))
+        matches = dict(zip(zip(met["system"], met["variant"], strict=True), met["value"], strict=True))
 
-references = {f"{SYSTEMS[name].paper_row}, paper": value for name, value in known.items() if name in systems} if with_paper else {}
+references = (
+    {f"{SYSTEMS[name].paper_row}, paper": value for name, value in known.items() if name in set(shown["system"])} if with_paper else {}
+)
 if baseline and metric == "auc":
-    own = shown[(shown["system"] == baseline[0]) & (shown["variant"] == baseline[1])].sort_values("train_rows")
+    own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values("train_rows")
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
@@ -121,15 +142,16 @@ show_figure(
 )
 
 if baseline:
-    st.subheader(f"Labels needed to match {figures.system_label(*baseline)}", anchor=False)
+    st.subheader(f"Labels needed to match {words.markdown(figures.system_label(*baseline))}", anchor=False)
     if needed.empty:
         st.info("A curve needs results at two or more N for the baseline and another system.", icon=":material/touch_app:")
     else:
-        base_n = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1])]["train_rows"]
+        base_n = cells.query("system == @baseline[0] and variant == @baseline[1] and train_rows > 0")["train_rows"]
         rows = []
         needed = needed.assign(place=needed["system"].map(in_order(needed["system"]).index)).sort_values("place", kind="stable")
         for (system, variant), group in needed.groupby(["system", "variant"], sort=False):
-            own_n = cells[(cells["system"] == system) & (cells["variant"] == variant)]["train_rows"]
+            own = cells[(cells["system"] == system) & (cells["variant"] == variant)]
+            own_n = own["train_rows"][own["train_rows"] > 0]  # an untuned model has no place on a curve
             row = {"System": figures.system_label(system, variant)}
             met = group[group["question"] == "match"].iloc[0]
             ends = (own_n.min(), own_n.max())
@@ -140,6 +162,14 @@ if baseline:
                 value, low, high = (labels_in_words(number, ends, "x") for number in (point.value, point.low, point.high))
                 row[f"N = {point.shots:,}"] = f"{value}  [{low}, {high}]"
             rows.append(row)
+        times = needed[needed["question"] == "multiplier"]
+        base_name = figures.system_label(*baseline)
+        show_figure(
+            figures.multipliers(times, base_name, f"{figures.scale_note(shown, titles())}. {figures.SHOTS_NOTE}"),
+            f"multipliers-{dataset}",
+            f"Line chart: how many times as many labels {base_name} needs as each of {needed['system'].nunique()} systems, by N.",
+            times,
+        )
         show_table(
             pd.DataFrame(rows),
             f"labels-needed-{dataset}",
@@ -149,7 +179,7 @@ if baseline:
         st.caption(
             "Labels to match: the smallest N at which a system reaches the AUC that the baseline has with its last N. Columns N: how many "
             "times as many labels the baseline needs for the AUC that the system has at that N. In brackets and under 95 %: bootstrap "
-            "over seeds and test users. '>' and '<': beyond the N that were measured."
+            "over seeds and test users. '>' and '<': beyond the N that were measured; the figure leaves such points out."
         )
 
 st.subheader("The figure in numbers", anchor=False)

@@ -102,7 +102,9 @@ with left:
     adapter = choose("adapter", "Adapter", list(tuned), help="Models that `laser train laser-llm ... --out models/NAME` wrote.")
     form = choose("form", "Prompt", ["one", "many"], name={"one": "one target (the paper's)", "many": "many targets"}.get, kind="buttons")
     anonymous = switch(
-        "anonymous", "Hide the titles", help=f"“{dataset.about.item_noun} 17” instead of a title: what is left without memory?"
+        "anonymous",
+        "Hide the titles",
+        help=f"“{words.markdown(dataset.about.item_noun)} 17” for a title: what is left without memory?",
     )
 stored = explain.history_of(dataset, row)
 codes = list(range(1, len(dataset.rating_values)))
@@ -214,8 +216,8 @@ if job is not None and job.state == "done" and st.session_state["lab-question"] 
     before, now = job.results
     yes, no = (answer.strip() for answer in prompt.answers)
     facts = st.columns(3)
-    facts[0].metric(f"P({words.tidy(yes)}), stored prompt", f"{before:.3f}")
-    facts[1].metric(f"P({words.tidy(yes)}), this prompt", f"{now:.3f}", f"{now - before:+.3f}", delta_color="off")
+    facts[0].metric(f"P({words.markdown(yes)}), stored prompt", f"{before:.3f}")
+    facts[1].metric(f"P({words.markdown(yes)}), this prompt", f"{now:.3f}", f"{now - before:+.3f}", delta_color="off")
     facts[2].metric("The truth", f"the user {truth} it")
     kept = st.session_state.setdefault("lab-kept", [])
     variant = {
@@ -233,8 +235,6 @@ if job is not None and job.state == "done" and st.session_state["lab-question"] 
         st.session_state["lab-kept"] = [*kept, variant][-MOST_KEPT:]
 
     st.button("Keep this variant", on_click=keep, icon=":material/bookmark_add:", disabled=variant in kept)
-elif job is not None and job.state == "cancelled":
-    st.caption("Cancelled.")
 
 effects = live.follow("lab-each")
 if effects is not None and effects.state == "done" and st.session_state["lab-each-question"] == (question, history):

@@ -167,6 +167,8 @@ def follow(key: str) -> Job | None:
         return None
     if job.state == "failed":
         st.error(words.markdown(job.error, 300), icon=":material/error:")
+    elif job.state == "cancelled":
+        st.caption("Cancelled.")
     return job
 
 

@@ -16,8 +16,10 @@ from shared import (
     heading,
     need_results,
     not_run,
+    of_series,
     predictions,
     results,
+    series_of,
     shots_in_order,
     shots_name,
     show_figure,
@@ -28,7 +30,7 @@ from state import go as go_to
 
 from laser_core import figures
 from laser_core.errors import UserError
-from laser_core.study import contrast
+from laser_core.study import contrast, summary
 from laser_core.systems import SYSTEMS
 
 QUESTION = "Do large language models make recommenders sample-efficient?"
@@ -49,11 +51,25 @@ def verdict_of(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.V
     return contrast.verdict(partial(predictions, origin), cells, shots)
 
 
+def safe(series: tuple[str, str]) -> str:
+    """The name of a (system, variant), for Markdown."""
+    return words.markdown(figures.system_label(*series))
+
+
+def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
+    """The smallest N at which systems with and without a language model can be compared."""
+    for n in shots_in_order(points["shots"]):
+        families = {SYSTEMS[name].family for name in points[points["shots"] == n]["system"] if name in SYSTEMS}
+        if families & {*contrast.LM_FAMILIES} and families & {"reference", "crm"}:
+            return n
+    return None
+
+
 def sentence(found: contrast.Verdict, dataset: str) -> str:
     """The verdict in words, safe for Markdown."""
     size = "all labels" if found.shots == "all" else f"{shots_name(found.shots)} labels"
     says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
-    one, other = words.markdown(figures.system_label(*found.with_lm)), words.markdown(figures.system_label(*found.without_lm))
+    one, other = safe(found.with_lm), safe(found.without_lm)
     return (
         f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, the best of {found.rivals} systems without a "
         f"language model: **{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} common test "
@@ -72,7 +88,7 @@ def key_figures(found: contrast.Verdict | None, dataset: str, points: pd.DataFra
         column.metric(
             f"Best AUC, N = {shots_name(n)}",
             figures.number(row["auc"], 3),
-            figures.system_label(row["system"], row["variant"]),
+            safe((row["system"], row["variant"])),
             delta_color="off",
             delta_arrow="off",
             border=True,
@@ -80,8 +96,8 @@ def key_figures(found: contrast.Verdict | None, dataset: str, points: pd.DataFra
             help=f"With {words_of}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
     if found is None:
-        columns[2].metric("LLM minus best other", "not run", border=True, height="stretch")
-        columns[3].metric("Labels to equal it", "not run", border=True, height="stretch")
+        for column, label in zip(columns[2:], ("LLM minus best other", "Labels to equal it"), strict=True):
+            column.metric(label, "not run", "needs an LLM system", delta_color="off", delta_arrow="off", border=True, height="stretch")
         return
     columns[2].metric(
         "LLM minus best other",
@@ -91,8 +107,7 @@ def key_figures(found: contrast.Verdict | None, dataset: str, points: pd.DataFra
         delta_arrow="off",
         border=True,
         height="stretch",
-        help=f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {figures.system_label(*found.with_lm)} minus "
-        f"{figures.system_label(*found.without_lm)}.",
+        help=f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
     )
     try:
         needed = contrast.labels_to_match(cells, found.without_lm, found.with_lm_auc)
@@ -109,9 +124,14 @@ def key_figures(found: contrast.Verdict | None, dataset: str, points: pd.DataFra
         delta_arrow="off",
         border=True,
         height="stretch",
-        help=f"Labels that {figures.system_label(*found.without_lm)} needs for the same AUC, read off its curve of means. The page "
+        help=f"Labels that {safe(found.without_lm)} needs for the same AUC, read off its curve of means. The page "
         "'Sample efficiency' has the interval.",
     )
+
+
+def leading(points: pd.DataFrame) -> pd.DataFrame:
+    """Few enough systems for one look."""
+    return of_series(points, pd.DataFrame(summary.leaders(points), columns=["system", "variant"]))
 
 
 def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) -> list[tuple[str, str, go.Figure]]:
@@ -121,21 +141,22 @@ def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) -
         (
             "How many labels does each system need?",
             sentence(found, dataset) if found else "Higher is better; further left is fewer labels.",
-            figures.sample_efficiency(points, titles=titles()),
+            figures.sample_efficiency(leading(points), titles=titles()),
         )
     ]
     for n in dict.fromkeys((shots[0], shots[-1])):
         at_n = points[points["shots"] == n]
         best = at_n.sort_values("auc").iloc[-1]
-        name = words.markdown(figures.system_label(best["system"], best["variant"]))
+        name = safe((best["system"], best["variant"]))
         shown.append(
             (
                 f"With {'all' if n == 'all' else shots_name(n)} labels",
                 f"**{name}** leads with an AUC of {figures.number(best['auc'], 3)}.",
-                figures.comparison(at_n, titles=titles()),
+                figures.comparison(leading(at_n), titles=titles()),
             )
         )
-    last = points[points["shots"] == shots[-1]].assign(per_thousand=lambda rows: 1000 * rows["predict_seconds"] / rows["test_rows"])
+    last = leading(points[points["shots"] == shots[-1]])
+    last = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
     if last["per_thousand"].gt(0).any():
         figure = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, titles()))
         shown.append(("What does it cost?", "Quality against time: left and up is better.", figure))
@@ -188,7 +209,15 @@ with left:
 points = chosen.summary(dataset)
 cells = chosen.done[chosen.done["dataset"] == dataset]
 with middle:
-    shots = choose("n", "At N (labels)", shots_in_order(points["shots"]), name=shots_name, kind="buttons", help=figures.SHOTS_NOTE)
+    shots = choose(
+        "n",
+        "At N (labels)",
+        shots_in_order(points["shots"]),
+        default=first_with_a_verdict(points),
+        name=shots_name,
+        kind="buttons",
+        help=figures.SHOTS_NOTE,
+    )
 found = verdict_of(chosen.origin, cells, shots)
 if presenting:
     present(dataset, points, found)
@@ -202,12 +231,19 @@ with st.container(border=True):
     else:
         st.markdown(sentence(found, dataset))
 key_figures(found, dataset, points, cells)
+shown = leading(points)
+series = len(series_of(points))
 show_figure(
-    figures.sample_efficiency(points, titles=titles()),
+    figures.sample_efficiency(shown, titles=titles()),
     f"overview-{dataset}",
-    f"Line chart: test AUC against labels for {points['system'].nunique()} systems on {titles()[dataset]}.",
+    f"Line chart: test AUC against labels for {shown['system'].nunique()} systems on {titles()[dataset]}.",
     points,
 )
+if len(shown) < len(points):
+    st.caption(
+        f"Of each kind of system the best with the fewest labels and the best with the most, out of {series}. "
+        "Sample efficiency draws any of them."
+    )
 for place, (page, label, why) in zip(four_places(), WAYS, strict=True):
     with place.container(border=True, height="stretch"):
         st.page_link(page, label=f"**{label}**", query_params=carried(*CARRIED))

@@ -12,7 +12,7 @@ import words
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import FaultError, LaserError
-from laser_core.lm import backbones
+from laser_core.lm import backbones, retrieval
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.lm.prompts import Prompt, Renderer
 from laser_core.recommender import make_options
@@ -34,9 +34,14 @@ def prompt_of(system: str, options: Mapping[str, Any], dataset: CTRDataset, row:
     """The system with a stored result's options, and what it reads for one sample.
 
     Raises:
-        FaultError: The backbone's tokenizer is not on this machine.
+        FaultError: The backbone's tokenizer, or what retrieval compares, is not on this machine.
     """
     recommender = LaserLLM(make_options(LaserLLM.Options, {**SYSTEMS[system].preset, **options}))
+    if recommender.options.retrieval and not retrieval.is_ready(dataset, recommender.options.encoder, row):
+        raise FaultError(
+            "this prompt shows the ratings most like the target, and the items' vectors are not on this machine: running the system here "
+            "(laser study run) makes them"
+        )
     return recommender, recommender.prompt(dataset, row)
 
 
@@ -44,7 +49,7 @@ def without_tokenizer(options: Mapping[str, Any], dataset: CTRDataset, row: int)
     """The one-target prompt where the tokenizer is missing: the same text unless it is beyond the budget of tokens."""
     settings = make_options(LaserLLM.Options, options)
     chat = backbones.get(settings.backbone).chat
-    if settings.prompt != "one" or chat is None:
+    if settings.prompt != "one" or settings.retrieval or chat is None:
         return None
     answers = settings.answers or backbones.get(settings.backbone).answers
     return Renderer(dataset, "one", settings.template or "one", answers, chat, settings.titles).one(row, settings.history or None)
@@ -79,7 +84,8 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
         tokenizer = backbones.tokenizer(recommender.options.backbone)
     except FaultError as error:
         st.info(words.markdown(error), icon=":material/download:")
-        st.code("laser doctor --fetch", language="bash")
+        if backbones.ready(options.get("backbone", LaserLLM.Options().backbone)) is None:
+            st.code("laser doctor --fetch", language="bash")
         if (prompt := without_tokenizer(options, dataset, row)) is not None:
             st.caption("The text is exact as long as it keeps within the budget of tokens; without the tokenizer they cannot be counted.")
             st.code(prompt.text, language=None, wrap_lines=True)
@@ -87,6 +93,8 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     except LaserError as error:
         st.warning(words.markdown(error), icon=":material/error:")
         return
+    if recommender.options.retrieval:
+        st.caption("Retrieval: the ratings most like the target by their texts, out of the whole history, in place of the last ones.")
     encoding = tokenizer.encode(prompt.text)
     yes, no = (answer.strip() for answer in prompt.answers)
     facts = st.columns(4)
@@ -95,8 +103,8 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     )
     facts[1].metric("Ratings in the prompt", f"{prompt.history}")
     known = probability is not None
-    facts[2].metric(f"P({words.tidy(yes)})", f"{probability:.3f}" if known else "—", help="Two-way softmax over the two answer words.")
-    facts[3].metric(f"P({words.tidy(no)})", f"{1 - probability:.3f}" if known else "—")
+    facts[2].metric(f"P({words.markdown(yes)})", f"{probability:.3f}" if known else "—", help="Two-way softmax over the two answer words.")
+    facts[3].metric(f"P({words.markdown(no)})", f"{1 - probability:.3f}" if known else "—")
     marks = {len(prompt.text): f" ▸ {yes} / {no} ?"}
     as_tokens, as_text = st.tabs(["Token by token", "Plain text"])
     with as_tokens:

@@ -40,14 +40,14 @@ if cells.empty:
 
 columns = st.columns(4)
 with columns[0]:
-    names = choose_many("datasets", "Data sets", sorted(cells["dataset"].unique()), name=title_of)
+    names = choose_many("datasets", "Data sets", sorted(cells["dataset"].unique()), default=[], name=title_of, nothing="all")
 with columns[1]:
     systems = choose_many("systems", "Systems", in_order(cells["system"]), default=[], name=figures.system_label, nothing="all")
 with columns[2]:
     shots = choose_many("ns", "N (labels)", shots_in_order(cells["shots"]), default=[], name=shots_name, nothing="all")
 with columns[3]:
     status = choose("status", "State", [ALL, *sorted(cells["status"].unique())])
-kept = cells[cells["dataset"].isin(names)]
+kept = cells[cells["dataset"].isin(names)] if names else cells
 kept = kept[kept["system"].isin(systems)] if systems else kept
 kept = kept[kept["shots"].isin(shots)] if shots else kept
 kept = kept[kept["status"] == status] if status != ALL else kept

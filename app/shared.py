@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 import words
-from state import choose, switch
+from state import amount, choose, choose_many, switch
 
 from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
@@ -26,6 +26,7 @@ CARRIED = ("results", "older", "dataset")
 """parts of the address that every page understands, and that links between pages hand on"""
 DEMO = "laser demo"
 ALL = "all"
+_PLACES = {name: place for place, name in enumerate(SYSTEMS)}
 
 # ---- results ---------------------------------------------------------------------------------------------------------------
 
@@ -204,6 +205,54 @@ def series_of(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Short id for the address -> (system, variant), for everything in a summary."""
     pairs = points[["system", "variant"]].drop_duplicates().itertuples(index=False)
     return {f"{system}{':' if variant else ''}{variant}": (system, variant) for system, variant in pairs}
+
+
+def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, key: str = "systems", label: str = "Systems") -> pd.DataFrame:
+    """The rows of a summary whose systems the reader chose.
+
+    Args:
+        leading: Rows of which the leaders are chosen at first; all of `points` unless given.
+    """
+    known = dict(sorted(series_of(points).items(), key=lambda one: (_place(one[1][0]), one[1][1])))
+    first = None
+    if leading is not None:
+        leaders = summary.leaders(leading)
+        first = [name for name, pair in known.items() if pair in leaders] if len(leaders) < len(known) else None
+    picked = choose_many(
+        key,
+        label,
+        list(known),
+        default=first,
+        name=lambda one: words.tidy(figures.system_label(*known[one]), 60),
+        help=None
+        if first is None
+        else "At first: of each kind of system the best with the fewest labels and the best with the most. The list has the others.",
+    )
+    pairs = {known[one] for one in picked}
+    return points[[pair in pairs for pair in zip(points["system"], points["variant"], strict=True)]]
+
+
+def of_series(cells: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The results behind the rows of a summary."""
+    pairs = {*zip(points["system"], points["variant"], strict=True)}
+    return cells[[pair in pairs for pair in zip(cells["system"], cells["variant"], strict=True)]]
+
+
+def _place(system: str) -> int:
+    """Its place in the registry, unknown ones last."""
+    return _PLACES.get(system, len(_PLACES))
+
+
+def choose_price() -> float:
+    """What an hour of the reader's machine costs, and how fast it is: the price of a second on the measuring machine."""
+    left, right = st.columns(2)
+    with left:
+        price = amount("price", "Price of an hour", 0.10, 0.0, 1000.0, help="In any currency: rent of the machine, or power and wear.")
+    with right:
+        speed = amount(
+            "speed", "Speed (measuring machine = 1)", 1.0, 0.01, 10000.0, help="2: twice as fast. Runs names the machine of each result."
+        )
+    return price / speed / 3600
 
 
 def paper_values(dataset: str, metric: str) -> dict[str, float]:

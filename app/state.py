@@ -66,7 +66,8 @@ def choose(
 
     draw = st.segmented_control if kind == "buttons" else st.selectbox
     more = {"required": True} if kind == "buttons" else {}
-    draw(label, list(by_id), key=widget, on_change=changed, format_func=lambda one: name(by_id[one]), help=help, **more)
+    shown = (lambda one: markdown(name(by_id[one]))) if kind == "buttons" else (lambda one: name(by_id[one]))  # buttons read Markdown
+    draw(label, list(by_id), key=widget, on_change=changed, format_func=shown, help=help, **more)
     return by_id[value]
 
 

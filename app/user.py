@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import words
+from knowledge_view import has_texts, show_texts
 from prompt_view import has_prompt, show_prompt
 from shared import (
     CARRIED,
     choose_dataset,
+    choose_systems,
     heading,
     in_order,
     need_results,
     number_column,
+    of_series,
     open_dataset,
     predictions,
     results,
@@ -27,7 +30,7 @@ from shared import (
     text_column,
     titles,
 )
-from state import carried, choose, choose_many, go
+from state import carried, choose, go
 
 from laser_core import figures
 from laser_core.datasets.dataset import CTRDataset
@@ -56,6 +59,13 @@ def event_table(dataset: CTRDataset, events: np.ndarray) -> pd.DataFrame:
     )
 
 
+def searched(dataset: CTRDataset, row: int, most: int) -> np.ndarray:
+    """The events of a sample's whole history most like its target, as SIM's search finds them."""
+    from laser_core.crm.search import group_vectors, search  # scikit-learn takes a second to import, and only this view needs it
+
+    return search(dataset, np.array([row]), group_vectors(dataset), most)[0]
+
+
 first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
 with first:
     name = choose_dataset(chosen.datasets())
@@ -81,13 +91,14 @@ with third:
 # ---- what was asked ------------------------------------------------------------------------------------------------------------
 
 rows = dataset.test[dataset.sample_user(dataset.test) == user]
-if len(rows) > MOST_CANDIDATES:
-    pages = -(-len(rows) // MOST_CANDIDATES)
+total = len(rows)
+if total > MOST_CANDIDATES:
+    pages = -(-total // MOST_CANDIDATES)
     page = choose(
         "part",
         "Candidates",
         list(range(1, pages + 1)),
-        name=lambda part: f"{(part - 1) * MOST_CANDIDATES + 1} to {min(part * MOST_CANDIDATES, len(rows))} of {len(rows)}",
+        name=lambda part: f"{(part - 1) * MOST_CANDIDATES + 1} to {min(part * MOST_CANDIDATES, total)} of {total}",
     )
     rows = rows[(page - 1) * MOST_CANDIDATES : page * MOST_CANDIDATES]
 done = chosen.done[chosen.done["dataset"] == name]
@@ -99,9 +110,10 @@ with right:
     seeds = sorted(done["seed"].unique())
     seed = choose("seed", "Seed of the subset", seeds)
 cells = done[(done["shots"] == shots) & (done["seed"] == seed)]
-systems = choose_many("systems", "Systems", in_order(cells["system"]), name=figures.system_label)
-cells = cells[cells["system"].isin(systems)]
-cells = cells.sort_values("system", key=lambda column: column.map(in_order(systems).index), kind="stable")
+points = chosen.summary(name)
+at_n = of_series(points[points["shots"] == shots], cells)
+cells = of_series(cells, choose_systems(at_n, leading=at_n))
+cells = cells.sort_values("system", key=lambda column: column.map(in_order(cells["system"]).index), kind="stable")
 
 titles_of_rows = {int(row): dataset.title(dataset.sample_item(np.array([row]))[0]) for row in rows}
 repeated = pd.Series(list(titles_of_rows.values())).value_counts()
@@ -130,15 +142,15 @@ profile = {field: dataset.field(field).text(user) or "unknown" for field in abou
 history_all = dataset.history_events(int(rows[0]), 0)
 with st.container(border=True):
     facts = st.columns(4 + len(profile))
-    facts[0].metric("User", id_field.text(user))
+    facts[0].metric("User", words.markdown(id_field.text(user), 30))
     for place, (field, value) in enumerate(profile.items(), start=1):
-        facts[place].metric(field.capitalize(), words.tidy(value, 30))
+        facts[place].metric(words.markdown(field.capitalize(), 30), words.markdown(value, 30))
     liked = float(dataset.event_label[history_all].mean()) if len(history_all) else float("nan")
     facts[-3].metric("Ratings before", f"{len(history_all):,}", help="Ratings earlier than the first candidate below.")
     facts[-2].metric(
         "Liked before",
         "—" if not len(history_all) else f"{liked:.0%}",
-        help=f"Share of those ratings that are positive ({about.label_rule}).",
+        help=f"Share of those ratings that are positive ({words.markdown(about.label_rule)}).",
     )
     facts[-1].metric("Candidates", f"{len(rows)}", help="Test samples shown below.")
 
@@ -188,15 +200,21 @@ else:
 
 st.subheader("One sample", anchor=False)
 row = choose("sample", "Candidate", order, name=lambda one: f"{words.tidy(titles_of_rows[one], 80)}  ·  sample {one}")
+most = about.history_length
 length = choose(
     "history",
     "History",
-    ["recent", "whole"],
-    name=lambda one: f"the last {about.history_length} (what models see)" if one == "recent" else "everything before",
+    ["recent", "alike", "whole"],
+    name={"recent": f"the last {most}", "alike": f"the {most} most like the target", "whole": "everything before"}.get,
     kind="buttons",
+    help="Most models read the last ratings. SIM searches the whole history for those that share the most with the target "
+    f"({words.markdown(about.group_field)}); retrieval does so for a language model, by the items' texts.",
 )
-events = dataset.history_events(row, None if length == "recent" else 0)
-past = event_table(dataset, events)
+recent, whole = dataset.history_events(row), dataset.history_events(row, 0)
+events = {"recent": recent, "whole": whole}.get(length)
+if events is None:
+    events = searched(dataset, row, most)
+past = event_table(dataset, events).assign(place=np.searchsorted(whole, events) + 1)
 label = int(dataset.labels(np.array([row]))[0])
 verdict = "liked it" if label else "did not like it"
 own = answers[answers["row"] == row]
@@ -210,6 +228,8 @@ else:
         f"Timeline of {len(past)} ratings before the target, {int(past['label'].sum())} of them positive.",
         past,
     )
+    if length == "alike" and len(whole) > len(recent):
+        st.caption(f"{np.isin(events, recent).sum()} of these {len(events)} are among the last {len(recent)} too. Found as SIM finds them.")
     with st.expander(f"The {len(past)} ratings as a list, newest first"):
         show_table(
             past[::-1],
@@ -220,6 +240,7 @@ else:
                 "rating": number_column("Rating", "%.1f"),
                 "label": number_column("Label", "%d"),
                 "time": st.column_config.DateColumn("Date"),
+                "place": number_column("Place", "%,d", help="In the whole history; 1 is the oldest."),
             },
         )
 
@@ -251,6 +272,12 @@ if not own.empty:
         },
     )
 
+for cell in cells.to_dict("records"):
+    if has_texts(cell["system"]):
+        name_of = figures.system_label(cell["system"], cell["variant"])
+        with st.expander(f"The texts behind {words.markdown(name_of, 100)}", icon=":material/notes:"):
+            show_texts(cell["options"], dataset, row)
+
 readers = [cell for cell in cells.to_dict("records") if has_prompt(cell["system"])]
 st.subheader("The exact prompt", anchor=False)
 if not readers:
@@ -264,7 +291,7 @@ else:
         st.caption("This sample is not among the test rows that the system was scored on, so there is no stored probability.")
     st.page_link(
         "lab.py",
-        label="Change it in the prompt lab",
+        label="In the prompt lab: change it, score it, leave out one rating after another",
         icon=":material/science:",
         query_params={**carried(*CARRIED), "dataset": name, "user": str(user), "sample": str(row)},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 APP = Path(__file__).resolve().parents[2] / "app"
 SYSTEMS = {"history-lr": 0.9, "din": 0.6, "laser-llm": 2.5}
@@ -51,3 +52,53 @@ def page_files() -> list[str]:
     """Every page of the dashboard, from the navigation itself."""
     text = (APP / "main.py").read_text(encoding="utf-8")
     return [name for name in sorted(path.name for path in APP.glob("*.py")) if f'"{name}"' in text]
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "**b** <b>b</b>",
+    "$x^2$ and $y$",
+    "=1+1",
+    "\u202egpj.exe",
+    ":red[x] :smile:",
+    "[l](http://x)",
+)
+
+
+def hostile_mapping(folder: Path) -> Path:
+    """The mapping file of made-up ratings whose every text tries to be something else: markup, TeX, a formula, another direction."""
+    random = np.random.default_rng(0)
+    users, items = 30, 24
+    pairs = [(user, item) for user in range(users) for item in random.choice(items, 12, replace=False)]
+    ratings = pd.DataFrame(pairs, columns=["user", "item"]).assign(rating=random.integers(1, 6, len(pairs)), time=range(len(pairs)))
+    films = pd.DataFrame({"item": range(items), "title": [f"{HOSTILE[item % len(HOSTILE)]} {item}" for item in range(items)]})
+    films["genre"] = [HOSTILE[item % 3] for item in range(items)]
+    people = pd.DataFrame({"user": range(users), "<b>age</b>": [HOSTILE[user % len(HOSTILE)] for user in range(users)]})
+    names = {user: f"{HOSTILE[user % len(HOSTILE)]} u{user}" for user in range(users)}
+    for name, table in (("ratings", ratings), ("people", people)):
+        table.assign(user=table["user"].map(names)).to_csv(folder / f"{name}.csv", index=False)
+    films.to_csv(folder / "films.csv", index=False)
+    mapping = """
+name = "hostile"
+label = "rating >= 4"
+split = "last-of-each-user"
+[ratings]
+file = "ratings.csv"
+user = "user"
+item = "item"
+rating = "rating"
+time = "time"
+scale = [1, 2, 3, 4, 5]
+[items]
+file = "films.csv"
+id = "item"
+title = "title"
+group = "genre"
+fields = ["genre"]
+[users]
+file = "people.csv"
+id = "user"
+fields = ["<b>age</b>"]
+"""
+    (folder / "hostile.toml").write_text(mapping, encoding="utf-8")
+    return folder / "hostile.toml"

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from tests.app.made_up import APP, add_cell, page_files
+from tests.app.made_up import APP, add_cell, hostile_mapping, page_files
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
 HOSTILE = "<img src=x onerror=alert(1)> **b** $x$ =1+1"
@@ -45,16 +45,28 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(made_store, small, tmp_path_factory):
-    """The dashboard as `laser app` starts it, on a copy of the made-up store with one hostile result; its address."""
+    """The dashboard as `laser app` starts it, on a copy of the made-up store with hostile results and a hostile data set; its address."""
+    from laser_core import datasets
+    from laser_core.settings import get_settings
     from laser_core.study.store import ResultStore
 
     store = tmp_path_factory.mktemp("browser") / "runs"
+    home = store.parent / "home"
     shutil.copytree(made_store, store)
     add_cell(ResultStore(store), small, "deepfm", 64, 0, 0.5, variant=HOSTILE, options={"name": HOSTILE})
+    add_cell(ResultStore(store), small, "deepfm", 64, 1, 0.5, variant=HOSTILE, options={"name": HOSTILE}, failed=HOSTILE)
+    home.mkdir()
+    (home / "models").symlink_to(get_settings().home / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LASER_HOME", str(home))
+        hostile = datasets.load(str(hostile_mapping(store.parent)))
+    for system in ("history-lr", "laser-llm", "laser-crm"):
+        for shots in (64, "all"):
+            add_cell(ResultStore(store), hostile, system, shots, 0, 0.5, variant=HOSTILE, options={"item_text": "metadata"})
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "LASER_STORE": str(store), "LASER_RECORDED": str(store.parent / "recorded")}
+    environment = {**os.environ, "LASER_STORE": str(store), "LASER_RECORDED": str(store.parent / "recorded"), "LASER_HOME": str(home)}
     command = [sys.executable, "-m", "streamlit", "run", str(APP / "main.py"), "--server.port", str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=store.parent)
     address = f"http://localhost:{port}"
@@ -165,16 +177,32 @@ def test_exports_open(page, server, tmp_path):
     assert saved.get_by_text("MovieLens-small").count(), "the scale is on the exported figure"
 
 
-def test_hostile_text_stays_text(page, server):
-    page.goto(f"{server}/compare?n=64&systems=deepfm")
+HOSTILE_VIEWS = (
+    "overview?dataset=hostile&n=all",
+    "efficiency?dataset=hostile&match=yes",
+    "compare?dataset=hostile&view=users",
+    "user?dataset=hostile&history=alike",
+    "lab?dataset=hostile&out=1&rate=2:1&add=3:5",
+    "data?dataset=hostile",
+    "runs?user=<script>alert(1)</script>&dataset=<b>x</b>",
+)
+MARKS = """() => [
+    document.querySelectorAll('.katex, mjx-container, .MathJax, img[src="x"], a[href="http://x"], script[data-x]').length,
+    [...document.querySelectorAll('b, strong, em, h1, h2')].filter(one => /^\\W*[bh]\\W*$/.test(one.textContent)).length,
+    /[\u202a-\u202e]/.test(document.body.innerText),
+    [...document.querySelectorAll('span')].filter(one => one.textContent === 'x' && one.style.color).length,
+    ['😄', '😃'].some(face => document.body.innerText.includes(face)),
+]"""
+
+
+@pytest.mark.parametrize("view", HOSTILE_VIEWS)
+def test_hostile_text_stays_text(view, page, server):
+    page.goto(f"{server}/{view.removeprefix('overview')}")
     settle(page)
-    page.wait_for_selector(".js-plotly-plot .main-svg")
-    page.goto(f"{server}/user?n=64&systems=deepfm&seed=0")
-    settle(page)
-    page.goto(f"{server}/runs?systems=deepfm&user=<script>alert(1)</script>&dataset=<b>x</b>")
-    settle(page)
-    assert page.locator("img[src='x']").count() == 0
-    assert page.evaluate("document.querySelectorAll('b').length") == 0
+    if page.locator(".js-plotly-plot").count():
+        page.wait_for_selector(".js-plotly-plot .main-svg")
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.evaluate(MARKS) == [0, 0, False, 0, False]
 
 
 def test_a_user_is_drawn(page, server):

@@ -99,14 +99,17 @@ def test_the_process_speaks_json_lines(monkeypatch):
             if backbone == "broken":
                 raise RuntimeError("no such weights")
 
-        def probability(self, prompt: Prompt) -> float:
-            assert prompt.slots == np.array([len(prompt.text)]) and prompt.answers == (" Yes", " No")
-            return 0.25
+        def probabilities(self, prompts: list[Prompt]) -> np.ndarray:
+            assert all(prompt.slots == np.array([len(prompt.text)]) and prompt.answers == (" Yes", " No") for prompt in prompts)
+            return np.array([len(prompt.text) / 8 for prompt in prompts])
 
     monkeypatch.setattr(explain, "LiveModel", Model)
     requests = [{"backbone": name, "adapter": None, "text": "x", "answers": [" Yes", " No"]} for name in ("a", "a", "broken", "a")]
+    requests.append({"backbone": "a", "adapter": None, "texts": ["xx", "x"], "answers": [" Yes", " No"]})
     answers = io.StringIO()
     explain.serve([json.dumps(request) for request in requests], answers)
     said = [json.loads(line) for line in answers.getvalue().splitlines()]
-    assert [next(iter(one)) for one in said] == ["opening", "probability", "probability", "opening", "error", "opening", "probability"]
+    kinds = ["opening", "probability", "probability", "opening", "error", "opening", "probability", "probabilities"]
+    assert [next(iter(one)) for one in said] == kinds
     assert "no such weights" in said[4]["error"]
+    assert said[1]["probability"] == 0.125 and said[-1]["probabilities"] == [0.25, 0.125]

@@ -93,7 +93,7 @@ def test_controls_write_the_address(stores, open_page):
     assert page.query_params["systems"] == "din"
     page.multiselect(key="_systems").set_value([]).run()
     no_trouble(page)
-    assert "No system or no seed chosen" in text_of(page)
+    assert "No system chosen" in text_of(page)
 
 
 def test_scale_is_on_the_figure(stores, open_page, small):
@@ -171,6 +171,63 @@ def test_tokens_make_up_the_prompt(stores, open_page, small):
     assert shown.startswith(text)
     tokens = next(metric for metric in page.metric if metric.label == "Tokens")
     assert int(tokens.value.replace(",", "")) == len(backbones.tokenizer("smollm2-135m").encode(text).ids)
+
+
+def test_user_page_shows_the_texts_behind_llm_and_crm(tmp_path, monkeypatch, open_page, small):
+    """The item's text by a template, the user's by a language model: once it is not here, once it is."""
+    from laser_core.knowledge import generate, writer
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    row = int(small.test[-1])
+    rows = np.array([row])
+    user = int(small.sample_user(rows)[0])
+    add_cell(ResultStore(tmp_path / "own"), small, "laser-crm", 64, 0, 0.5, options={"user_text": "generated", "item_text": "metadata"})
+    asked = []
+    writer.user_texts(small, [user], writer.snapshot_end(small, rows, 30), "generated", lambda prompts: asked.extend(prompts) or [""])
+    monkeypatch.setattr(generate, "text_file", lambda name, max_tokens: tmp_path / "texts.jsonl")
+    page = open_page("user.py", user=str(user), sample=str(row))
+    no_trouble(page)
+    shown = [code.value for code in page.code]
+    assert writer.item_texts(small, [int(small.sample_item(rows)[0])], "metadata")[0] in shown
+    assert asked[0] in shown, "what the model is asked stands in for a text that is not here"
+
+    entry = {"prompt": asked[0], "text": "Likes <b>quiet</b> films."}
+    (tmp_path / "texts.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
+    page.run()
+    no_trouble(page)
+    assert any(code.value.endswith("Likes <b>quiet</b> films.") for code in page.code)
+
+
+def test_user_page_finds_ratings_like_the_target(stores, open_page, small):
+    """As SIM's search finds them: each with its place in the history, and more alike than the last ones."""
+    row = next(int(row) for row in small.test if len(small.history_events(int(row), 0)) > 100)
+    user = int(small.sample_user(np.array([row]))[0])
+    page = open_page("user.py", user=str(user), sample=str(row), history="alike", systems="din")
+    no_trouble(page)
+    past = next(frame.value for frame in page.dataframe if "place" in frame.value)
+    whole = small.history_events(row, 0)
+    assert len(past) == small.about.history_length
+    assert [small.title(small.event_item[whole[place - 1]]) for place in past["place"]] == list(past["title"])
+    genres = small.field(small.about.group_field)
+    wanted = set(genres.values(int(small.sample_item(np.array([row]))[0])))
+    shared = [len(wanted & set(genres.values(int(small.event_item[whole[place - 1]])))) for place in past["place"]]
+    recent = [len(wanted & set(genres.values(int(item)))) for item in small.event_item[small.history_events(row)]]
+    assert sum(shared) > sum(recent)
+
+
+def test_retrieval_without_its_vectors_says_what_makes_them(tmp_path, monkeypatch, open_page, small):
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    monkeypatch.setattr("laser_core.lm.retrieval.is_stored", lambda encoder, texts: False)
+    add_cell(ResultStore(tmp_path / "own"), small, "laser-llm", 64, 0, 0.5, LM_ROWS, options={"retrieval": True}, variant="retrieval=true")
+    row = int(small.test_rows(LM_ROWS)[0])
+    page = open_page("user.py", user=str(int(small.sample_user(np.array([row]))[0])), sample=str(row))
+    no_trouble(page)
+    assert any("vectors are not on this machine" in info.value for info in page.info)
 
 
 @pytest.mark.weights

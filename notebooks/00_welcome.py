@@ -107,7 +107,9 @@ results = summarise(runner.results(study, store))
 results[["system", "shots", "seeds", "auc", "auc_low", "auc_high"]].round(3)
 
 # %%
-figures.sample_efficiency(results, title="A first sample-efficiency curve")
+import lesson
+
+lesson.show(figures.sample_efficiency(results, title="A first sample-efficiency curve"))
 
 # %% [markdown]
 # How to read it: a line higher up is better at the same N; a line further left needs fewer labels for the same quality.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+
+from laser_core.settings import get_settings
+from laser_core.study import contrast
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
 
@@ -23,7 +28,8 @@ def module(name: str):
     return loaded
 
 
-build, checks = module("build"), module("checks")
+sys.path.insert(0, str(FOLDER))  # as in a notebook: the helpers import one another by name
+pictures, build, checks, lesson = map(module, ("pictures", "build", "checks", "lesson"))
 SOURCES = build.sources()
 
 
@@ -63,20 +69,115 @@ def test_runs_from_top_to_bottom(source, solved, executed):
     assert "SOLUTION" not in "".join(cell.source for cell in notebook.cells)
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_is_short_and_has_exercises(source):
+    notebook = build.convert(source, solved=True)
+    code = [line for cell in notebook.cells if cell.cell_type == "code" for line in cell.source.splitlines() if line.strip()]
+    assert len(notebook.cells) <= 30
+    assert len(code) <= 150
+    assert 3 <= source.read_text(encoding="utf-8").count("# BEGIN SOLUTION") <= 5
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_every_figure_says_which_profile_it_is_of(source, executed):
+    for data in pictures.figures(executed(source, solved=True)):
+        assert "profile: " in json.dumps(data[pictures.FIGURE]), "lesson.show(figure) prints it"
+
+
 def test_welcome_shows_the_quality_it_speaks_of(executed):
     notebook = executed(FOLDER / "00_welcome.py", solved=True)
     auc = float(re.search(r"'auc': (0\.\d+)", printed(notebook))[1])
     assert 0.73 < auc < 0.79  # History-LR with 256 shots
 
 
+BANDS = [  # notebook, what is printed, lowest, highest: from seeds 0 to 4 in the smoke and the demo profile, with room
+    ("01_data", r"promises (0\.\d+) AUC more than it keeps", 0.10, 0.40),
+    ("01_data", r"out of fold it promises (-?0\.\d+) more", -0.06, 0.06),
+    ("01_data", r"ratings of the future are worth \+(0\.\d+) AUC", 0.008, 0.020),
+    ("02_metrics", r"no model, N = 0, MovieLens-small: AUC (0\.\d+)", 0.72, 0.76),
+    ("02_metrics", r"history-lr +(0\.\d+)", 0.73, 0.78),
+    ("02_metrics", r"1,000 test rows two systems .* lie (0\.\d+) apart", 0.030, 0.055),
+    ("02_metrics", r"samples were independent, (0\.\d+) over users", 0.007, 0.014),
+    ("03_feature_interactions", r"'none': (0\.\d+)", 0.45, 0.55),
+    ("03_feature_interactions", r"'FM': (0\.\d+)", 0.75, 0.90),
+    ("03_feature_interactions", r"'cross': (0\.\d+)", 0.75, 0.90),
+    ("04_sequences", r"(0\.\d+)  mask in training and test", 0.55, 0.72),
+    ("04_sequences", r"(0\.\d+)  no mask at all", 0.74, 1.0),
+    ("14_your_own_data", r"knows the truth +(0\.\d+)", 0.75, 0.86),
+    ("14_your_own_data", r"history-lr +(0\.\d+)", 0.72, 0.84),
+    ("14_your_own_data", r"popularity +(0\.\d+)", 0.40, 0.60),
+]
+
+
+@pytest.mark.parametrize(("name", "pattern", "low", "high"), BANDS, ids=lambda value: str(value)[:24])
+def test_printed_metrics_lie_within_bands(name, pattern, low, high, executed):
+    found = re.search(pattern, printed(executed(FOLDER / f"{name}.py", solved=True)))
+    assert found, pattern
+    assert low < float(found[1]) < high
+
+
+EXACT = [  # notebook, what is printed
+    ("01_data", "steps back in time from one split to an earlier one: 0"),
+    ("03_feature_interactions", "2 layers: a polynomial of degree 3"),
+    ("04_sequences", "event 3 changed; states that moved: [3, 4, 5]"),
+    ("04_sequences", "the same events as by sorting: True"),
+    ("12_inference_time", "largest difference between the two: 0.0e+00"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), EXACT, ids=lambda value: value[:24])
+def test_what_must_come_out_comes_out(name, words, executed):
+    assert words in printed(executed(FOLDER / f"{name}.py", solved=True))
+
+
+def test_inference_time_shows_the_recorded_ratio(executed):
+    checks = json.loads((FOLDER.parent / "results" / "bench" / "serving.json").read_text(encoding="utf-8"))["parts"]["crm"]["checks"]
+    text = printed(executed(FOLDER / "12_inference_time.py", solved=True))
+    assert checks
+    assert all(f"{check['what']}: {check['median']:.2f} (" in text for check in checks)
+
+
+def test_own_data_leaves_nothing_in_the_home_folder(executed):
+    executed(FOLDER / "14_your_own_data.py", solved=True)
+    assert not list((get_settings().home / "datasets").glob("course-*"))
+
+
+@pytest.mark.parametrize("other", [("sim", "statistics=false"), ("history-lr", "")])
+def test_gaps_from_draws_are_those_from_rows(other, monkeypatch):
+    monkeypatch.delenv("LASER_RECORDED", raising=False)
+    done = lesson.cells().query("dataset == 'movielens-small' and train_rows == 1024")
+    one, second = (done[(done["system"] == system) & (done["variant"] == variant)] for system, variant in (("sim", ""), other))
+    found = lesson.gap(one, second)
+    rows = contrast.gaps(lesson.recorded().predictions, pd.concat([one, second]), other).iloc[0]
+    assert found["seeds"] == rows["seeds"] == 5
+    assert found["gap"] == pytest.approx(rows["gap"], abs=1e-6)
+    assert found["high"] - found["low"] == pytest.approx(rows["high"] - rows["low"], rel=0.1)
+    assert lesson.gap(one, second[second["seed"] > 99]) == {}
+
+
+@pytest.mark.parametrize("name", ["03_feature_interactions", "04_sequences"])
+def test_brute_force_and_the_kit_agree(name, executed):
+    found = re.findall(r"(?:brute force|the kit's(?: layer)?): (\d\.\de[+-]\d+)", printed(executed(FOLDER / f"{name}.py", solved=True)))
+    assert found
+    assert max(map(float, found)) < 1e-4
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_committed_notebooks_are_executed_and_of_todays_source(source):
     assert build.is_current(source), "make notebooks"
     for path in build.targets(source).values():
-        assert path.stat().st_size < 500_000
-        code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert path.stat().st_size < 600_000
+        notebook = nbformat.read(path, as_version=4)
+        assert all(pictures.PICTURE in data for data in pictures.figures(notebook)), "a page without JavaScript would show nothing"
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
         assert not [output for cell in code for output in cell.outputs if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+def test_the_index_names_every_notebook_with_goal_data_machine_and_minutes():
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == build.index(), "python notebooks/build.py --index"
+    for source in SOURCES:
+        assert all(build.about(source).values()), f"the first cell of {source.name} lacks {build.about(source)}"
 
 
 def test_an_older_notebook_is_noticed(tmp_path, monkeypatch):
@@ -129,3 +230,59 @@ def test_match_point_check(answer, verdict, capsys):
 def test_match_point_that_does_not_exist(capsys):
     checks.labels_needed(None, {64: 0.6}, 0.75)
     assert "3: right." in capsys.readouterr().out
+
+
+def verdict(capsys) -> list[str]:
+    return re.findall(r"Exercise \d: ([a-z ]+)\.", capsys.readouterr().out)
+
+
+WRONG = [  # a check, a plausible wrong answer (or function), whatever else the check takes
+    ("leave_one_out", lambda items, labels: np.bincount(items, labels)[items] / np.bincount(items)[items]),
+    ("nested_shots", lambda rows, n, seed: np.random.default_rng([seed, n]).choice(rows, n, replace=False)),
+    ("nested_shots", lambda rows, n, seed: rows[:n]),
+    ("log_loss_by_hand", lambda labels, said: -np.mean(np.log(np.clip(said, 1e-15, 1)))),
+    ("holm_by_hand", lambda p_values: np.minimum(p_values * len(p_values), 1)),
+    ("all_pairs", lambda vectors: vectors.sum(1).square().sum(1) / 2),
+    ("cross_layer", lambda x0, x, weight, bias: x0 * (x @ weight + bias) + x),
+    ("attend", lambda query, key, value: (query @ key.transpose(1, 2)).softmax(1) @ value),
+    ("times_as_many", 6040 * 3706 / (6040 + 3706)),
+    ("strictly_earlier", lambda places: np.tril(np.ones((places, places), dtype=bool))),
+    ("last_state", lambda states, length: states[:, -1]),
+    ("looks_ahead", lambda function, places, size: False),
+    ("looks_ahead", lambda function, places, size: True),
+    ("improvement", {"SIM": 0.0041}),
+    ("study_text", 'title = "t"\n[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["sim"]\nshots = [1024]\nseeds = [0]\n'),
+    ("pooled", np.maximum.accumulate),
+    ("mean_over_log", lambda shots, auc: np.mean(auc)),
+    ("seeds_needed", lambda sd, error: int(sd / error)),
+    ("ratio", 277 / 245),
+    ("pays_after", lambda text, crm, llm: round(text / llm)),
+    ("split_cost", lambda batches, seconds: (seconds[0], seconds[1])),
+    ("covered", lambda earlier, every: earlier),
+    ("books", 'name = "course-books"\nlabel = "rating >= 8"\nsplit = "random"\n'),
+    ("most_even_cut", lambda values: np.median(values)),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), WRONG, ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "")
+def test_a_plausible_wrong_answer_is_not_right(name, answer, capsys):
+    getattr(checks, name)(answer)
+    assert verdict(capsys) == ["not yet"]
+
+
+def test_checks_on_a_data_set_refuse_wrong_answers(small, capsys):
+    place = np.zeros(small.events, dtype=int)
+    row = int(small.test[100])
+    probabilities = np.linspace(0.1, 0.9, len(small.test))
+    labels, users = small.labels(small.test), small.sample_user(small.test)
+    checks.steps_back(7, small, place)
+    checks.share_of_ten(0.5, small)
+    checks.newcomers(0.5, small)
+    checks.same_genre([1, 2], small, row, 5)
+    checks.spoiled(probabilities[::-1], labels, probabilities)
+    checks.redraw_users(lambda labels, scores, users, draws, seed: np.full(draws, 0.5), labels, probabilities, users)
+    checks.agreement(0.123, pd.DataFrame({"one": [1.0, 2.0, 3.0], "other": [1.0, 2.0, 4.0]}))
+    checks.least_difference((0.1, 1.0), probabilities, labels.astype(float))
+    curve = checks.Curve(np.array([64, 256]), np.array([0.6, 0.7]), np.zeros((2, 1)))
+    checks.needed(64.0, curve, curve)
+    assert verdict(capsys) == ["not yet"] * 9

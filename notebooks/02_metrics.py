@@ -1,0 +1,264 @@
+# %% [markdown]
+# # Metrics, noise and honest references
+#
+# **You will** compute AUC and log loss by hand, learn how much of a difference is luck, and see why an AUC of .71 on this
+# task needs no model at all.
+#
+# Data: MovieLens-small (comes with the kit); recorded figures of the other sets. Machine: any, no GPU. Time: 45 minutes
+# with the exercises. You need: a little statistics, and [01 The data](01_data.ipynb).
+#
+# ## Two systems to measure
+#
+# History-LR is a logistic regression on how a user rated so far ([00 Welcome](00_welcome.ipynb)); Stats-LR also reads the
+# target's mean label. Both are fitted on 256 labels and asked about every test sample:
+
+# %%
+import numpy as np
+import pandas as pd
+from lesson import cells, pick, profile, results, show
+
+from laser_core import figures, metrics
+from laser_core.datasets import load
+from laser_core.study import paper
+from laser_core.systems import create
+
+data = load("movielens-small")
+labels, users = data.labels(data.test), data.sample_user(data.test)
+rows, valid_rows = data.shots(256, seed=0), data.validation_rows(256, seed=0)
+said = {
+    name: create(name).fit(data, rows, valid_rows, seed=0).predict(data, data.test)
+    for name in ("history-lr", "stats-lr")
+}
+first, second = said.values()
+print(
+    f"profile: {profile()} · {len(labels):,} test samples of {len(np.unique(users))} users, {len(rows)} shots, seed 0"
+)
+pd.DataFrame({name: metrics.evaluate(labels, p) for name, p in said.items()}).T.round(4)
+
+# %% [markdown]
+# ## AUC: does it rank?
+#
+# $$\mathrm{AUC} = P(\hat p_+ > \hat p_-) + \tfrac12 P(\hat p_+ = \hat p_-)
+# = \frac{\sum_{+}\mathrm{rank} - n_+(n_+ + 1)/2}{n_+\,n_-}$$
+#
+# The middle is the meaning, the right side the way to compute it without visiting all $n_+ n_-$ pairs: sort once, add up
+# the ranks of the positives (equal scores share their mean rank).
+
+# %%
+rank = pd.Series(first).rank().to_numpy()
+positives = labels.sum()
+by_rank = (rank[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
+higher = first[labels == 1][:, None] > first[labels == 0][None, :]
+equal = first[labels == 1][:, None] == first[labels == 0][None, :]
+print(f"by ranks {by_rank:.6f}, by pairs {(higher + equal / 2).mean():.6f}, the kit's {metrics.auc(labels, first):.6f}")
+
+# %% [markdown]
+# ## Log loss: are the probabilities true?
+#
+# $$\text{log loss} = -\frac1n\sum_j \log \hat p_j(y_j)$$
+#
+# AUC sees only the order, so squaring every probability changes nothing for it. Log loss and the calibration error see it
+# at once. Which one counts depends on use: ranking needs AUC, bidding and thresholds need probabilities. The paper's
+# Table 1 prints both, and some of its rows (DCNv2 and DIN on BookCrossing) have a fine AUC and a log loss near that of a coin:
+
+# %%
+coin = metrics.log_loss(labels, np.full(len(labels), 0.5))
+printed = paper.table_1().query("dataset == 'bookcrossing'").set_index("row")
+printed = printed.loc[["DCNv2", "DIN", "SIM"], ["auc", "log_loss"]]
+print(printed.to_string(), f"\nlog loss of a coin: {coin:.4f}")
+pd.DataFrame({"as said": metrics.evaluate(labels, first), "squared": metrics.evaluate(labels, first**2)}).T.round(4)
+
+# %%
+note = f"MovieLens-small · N = {len(rows)} · seed 0 · {len(labels):,} test rows"
+drawn = [("history-lr", "History-LR", labels, first), ("stats-lr", "History-LR, squared", labels, first**2)]
+show(figures.calibration(drawn, note))
+
+# %% [markdown]
+# On the diagonal a stated probability is the share that happened. Below it a system promises too much, above it too little;
+# squaring made every promise too small without touching the order.
+#
+# ## How much of it is luck?
+#
+# A test set is a sample. For n rows Hanley and McNeil (1982) give the standard deviation of an AUC of a:
+#
+# $$\sigma^2 = \frac{a(1-a) + (n_+-1)(\frac{a}{2-a}-a^2) + (n_--1)(\frac{2a^2}{1+a}-a^2)}{n_+\,n_-}$$
+#
+# Do not believe it, draw: many test sets of each size, and the spread of their AUCs.
+
+
+# %%
+def hanley_mcneil(a, n, share):
+    plus, minus = n * share, n * (1 - share)
+    spread = a * (1 - a) + (plus - 1) * (a / (2 - a) - a**2) + (minus - 1) * (2 * a**2 / (1 + a) - a**2)
+    return (spread / (plus * minus)) ** 0.5
+
+
+generator, a = np.random.default_rng(0), metrics.auc(labels, first)
+spread = {}
+for n in (250, 1000, 4000):
+    picks = generator.integers(0, len(labels), (pick(100, 400, 2000), n))
+    spread[n] = {
+        "drawn": np.std([metrics.auc(labels[p], first[p]) for p in picks]),
+        "formula": hanley_mcneil(a, n, labels.mean()),
+    }
+noise = pd.DataFrame(spread).T.rename_axis("test rows")
+noise.round(4)
+
+# %%
+apart = 1.96 * 2**0.5 * noise.loc[1000, "drawn"]
+print(f"With 1,000 test rows two systems on different test sets must lie {apart:.3f} apart to be told apart.")
+print(f"BookCrossing has 1,772 test rows: the sd of an AUC of .75 is {hanley_mcneil(0.75, 1772, 0.489):.4f}.")
+
+# %% [markdown]
+# ### Users belong together
+#
+# One person's samples are no independent draws: whoever is easy to predict is so in all of them. So the kit redraws
+# *users*, not samples. Comparing on the **same** test users helps, though: their luck is shared, and cancels in the
+# difference. That is what a paired test uses (DeLong 1988, with users as clusters).
+
+# %%
+by_user = metrics.bootstrap_auc(labels, first, users, draws=pick(200, 1000))
+by_row = metrics.bootstrap_auc(labels, first, np.arange(len(labels)), draws=pick(200, 1000))
+print(f"sd of the AUC: {by_row.std():.4f} if samples were independent, {by_user.std():.4f} over users")
+test = metrics.delong(labels, second, first, users)
+print(
+    f"Stats-LR minus History-LR: {test.difference:+.4f}, "
+    f"paired standard error {test.standard_error:.4f}, p = {test.p_value:.3f}"
+)
+print(
+    f"sd of one AUC over users is {by_user.std() / test.standard_error:.0f} "
+    "times the standard error of the paired difference"
+)
+
+# %% [markdown]
+# So wide, overlapping intervals of two systems decide nothing by themselves: ask for the paired difference. And a small p
+# for a difference in the fourth digit says that it is real, not that it matters.
+#
+# ## Honest references: what needs no model?
+#
+# The paper's siblings print an untuned Vicuna-13B at .6993 on MovieLens-1M and .7176 on BookCrossing, and call it
+# zero-shot skill. Before admiring it: how far does "people who liked much will like this too" go? Here is that sentence
+# as a score. It reads no label of any shot, has no weight, and was never fitted:
+
+# %%
+event = data.sample_event[data.test]
+liked = np.concatenate([[0], np.cumsum(data.event_label)])
+start = np.maximum(data.user_offsets[data.event_user[event]], event - 30)
+share = (liked[event] - liked[start]) / (event - start)
+print(f"liked share of the last 30 ratings, no model, N = 0, MovieLens-small: AUC {metrics.auc(labels, share):.3f}")
+untuned = paper.matched().query("shots == 0").set_index("dataset")["auc"]
+history = cells()[cells()["system"] == "history-lr"]
+fewest = history.loc[history.groupby("dataset")["train_rows"].transform("min") == history["train_rows"]]
+table = fewest.groupby("dataset").agg(
+    shots=("train_rows", "first"), history_lr=("auc", "mean"), seeds=("seed", "nunique")
+)
+table.assign(untuned_13b=untuned).round(4).astype(object).fillna("not printed")
+
+# %%
+curves = results("ml-1m")
+curves = curves[curves["system"].isin(["popularity", "history-lr", "stats-lr", "lightgbm"])]
+lines = {"Vicuna-13B untuned, as printed": untuned["ml-1m"]}
+titles = {"ml-1m": "MovieLens-1M"}
+figure = (
+    figures.sample_efficiency(curves, references=lines, titles=titles)
+    if len(curves)
+    else figures.empty("not run: laser study run crm-ml-1m")
+)
+show(figure, "recorded")
+
+# %%
+for name, row in table.join(untuned.rename("untuned"), how="inner").iterrows():
+    gap = row["history_lr"] - row["untuned"]
+    print(
+        f"{name}: History-LR with {row['shots']:,.0f} labels is "
+        f"{'ahead of' if gap > 0 else 'behind'} the untuned model by {abs(gap):.3f}."
+    )
+
+# %% [markdown]
+# Hence the rule of this kit: **History-LR and Stats-LR are in every comparison.** A language model that does not beat them at
+# the same N has shown nothing about language.
+#
+# ## What would change my mind
+#
+# An untuned language model clearly above the liked share, on the same test rows, by a paired interval that leaves out
+# zero. That is a fair fight, and notebook [05](05_prompting.ipynb) has it.
+#
+# ## Summary
+#
+# - AUC ranks, log loss tells the truth of probabilities: look at both.
+# - The noise of an AUC is .01 to .03 at the usual sizes, more if users are counted rightly; paired differences are far sharper.
+# - The first .7 of AUC on this task is arithmetic on the user's own history.
+#
+# For real: [`ranking.py`](../laser_core/metrics/ranking.py), [`bootstrap.py`](../laser_core/metrics/bootstrap.py),
+# [`significance.py`](../laser_core/metrics/significance.py), [`reference.py`](../laser_core/crm/reference.py). In the
+# dashboard: the page **Compare models** (paired gaps, calibration, slices).
+#
+# ## Exercises
+#
+# **1. Log loss by hand** (easy, 5 minutes). Mean over samples; a probability of exactly 0 or 1 that is wrong must give a
+# large number, not infinity (keep probabilities between 1e-15 and 1 - 1e-15).
+
+# %%
+import checks
+
+
+def log_loss(labels, probabilities):
+    ...
+    # BEGIN SOLUTION
+    kept = np.clip(probabilities, 1e-15, 1 - 1e-15)
+    return -np.mean(np.where(labels == 1, np.log(kept), np.log(1 - kept)))
+    # END SOLUTION
+
+
+checks.log_loss_by_hand(log_loss)
+
+# %% [markdown]
+# **2. Same order, worse truth** (easy, 5 minutes). Turn `first` into probabilities with the same AUC and a log loss above 1.
+
+# %%
+spoiled = ...
+# BEGIN SOLUTION
+spoiled = first**6
+# END SOLUTION
+checks.spoiled(spoiled, labels, first)
+
+# %% [markdown]
+# **3. Redraw users** (medium, 15 minutes). Write `redraw(labels, scores, users, draws, seed)`: the AUC of `draws` test sets,
+# each made of as many users as there are, drawn with replacement, with all their samples.
+
+
+# %%
+def redraw(labels, scores, users, draws, seed):
+    ...
+    # BEGIN SOLUTION
+    generator = np.random.default_rng(seed)
+    own = [np.flatnonzero(users == user) for user in np.unique(users)]
+    found = []
+    for _ in range(draws):
+        rows = np.concatenate([own[user] for user in generator.integers(0, len(own), len(own))])
+        found.append(metrics.auc(labels[rows], scores[rows]))
+    return np.array(found)
+    # END SOLUTION
+
+
+checks.redraw_users(redraw, labels, first, users)
+
+# %% [markdown]
+# **4. Many questions at once** (medium, 10 minutes). Asking 20 questions at the 5 % level answers one of them wrongly on
+# average. Holm (1979): sort the p-values; the smallest is multiplied by their number m, the next by m - 1, and so on; none
+# may be smaller than the one before it, none above 1. Return the corrected values in the order given.
+
+
+# %%
+def holm(p_values):
+    ...
+    # BEGIN SOLUTION
+    order = np.argsort(p_values)
+    stepped = np.maximum.accumulate(np.sort(p_values) * np.arange(len(p_values), 0, -1))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(stepped, 1)
+    return corrected
+    # END SOLUTION
+
+
+checks.holm_by_hand(holm)

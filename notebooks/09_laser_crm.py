@@ -1,0 +1,303 @@
+# %% [markdown]
+# # Laser, LLM+CRM
+#
+# **You will** write a mixture of experts in six lines, put text vectors into a conventional model with it, and find out by
+# controls whether a gain is the language model's or the plumbing's.
+#
+# Data: MovieLens-small (comes with the kit); recorded figures. Machine: any, no GPU; MiniLM-L6 for the real vectors (the
+# kit fetches it when first asked). Time: 50 minutes with the exercises. You need: PyTorch basics,
+# [08 The LLM as feature generator and encoder](08_knowledge.ipynb). Without weights the control arms run alone.
+#
+# ## The idea
+#
+# [08](08_knowledge.ipynb) left us with a vector a film and a vector a user, too long and too general for a small model.
+# An *adapter* makes two embeddings of them, trained together with the conventional model; the language model stays
+# frozen. The paper's adapter is a **mixture of experts**: $K$ small networks, and a gate of its own for each vector that
+# says how much each of them counts,
+#
+# $$E_k(x) = W^{(2)}_k\,\mathrm{ReLU}(W^{(1)}_k x + b^{(1)}_k) + b^{(2)}_k, \qquad
+# \text{field}_v = \sum_{k=1}^{K} \mathrm{softmax}(G_v x_v + c_v)_k \, E_k(x_v)$$
+#
+# The experts are shared by user and item vectors, the gates are not.
+
+# %%
+import json
+
+import numpy as np
+import pandas as pd
+import torch
+from lesson import cells, gap, pick, profile, show
+
+from laser_core import figures
+from laser_core.datasets import load
+from laser_core.knowledge.adapter import MixtureOfExperts
+from laser_core.lm import backbones
+from laser_core.settings import get_settings
+from laser_core.study import contrast, paper, runner
+from laser_core.study.spec import Grid, Study
+from laser_core.study.store import ResultStore
+from laser_core.systems import create
+
+data = load("movielens-small")
+here = backbones.ready("minilm-l6") is not None
+print(
+    f"profile: {profile()} · weights of minilm-l6 "
+    f"{'are here' if here else 'are not here: controls only (laser doctor --fetch)'}"
+)
+
+# %% [markdown]
+# ## The smallest code
+#
+# Six lines, and then the kit's module with the same weights. Expect rounding.
+
+
+# %%
+def experts(x, moe, vector):
+    """(batch, size) -> (batch, embedding), as the formula says."""
+    gate = torch.softmax(moe.gates[vector](x), dim=1)  # (batch, K)
+    field = 0
+    for k in range(len(moe.first)):
+        hidden = torch.relu(x @ moe.first[k] + moe.first_bias[k])  # (batch, hidden)
+        field = field + gate[:, k : k + 1] * (hidden @ moe.second[k] + moe.second_bias[k])
+    return moe.scale * field
+
+
+torch.manual_seed(0)
+moe = MixtureOfExperts(vectors=2, size=32, hidden=128, embedding=32, experts=4, dropout=0.5, scale=0.1).eval()
+x = torch.randn(5, 2, 32)  # five samples, each with a user and an item vector
+with torch.no_grad():
+    by_hand = torch.stack([experts(x[:, vector], moe, vector) for vector in range(2)], dim=1)
+    print(f"largest difference from the kit's module: {(by_hand - moe(x)).abs().max():.1e}")
+learned = sum(weight.numel() for weight in moe.parameters())
+print(f"{learned:,} numbers to learn; the frozen encoder has {backbones.get('minilm-l6').parameters:,.0f}")
+
+# %% [markdown]
+# ## Fit one
+#
+# `laser-crm` is a conventional model (`backbone_crm`) with two more fields. A user's vector is by default not of a text:
+# it is the sum of liked minus disliked item vectors, so that its product with the target's vector says *how far this
+# film is like those they liked* (option `match`). We take the **plain** input (`statistics=False`): with hand-made
+# statistics of the history in the input, there is less left for vectors to say, and the recorded runs show both.
+
+# %%
+n = 256
+rows, valid = data.shots(n, seed=0), data.validation_rows(n, seed=0)
+model = create("laser-crm", backbone_crm="deepfm", statistics=False, vectors="random").fit(data, rows, valid, seed=0)
+adapter = model.model_.embeddings.adapter
+with torch.no_grad():
+    _, (table, _) = model.encode(data, data.test[:500]).vectors
+    gate = torch.softmax(adapter.gates[1](torch.from_numpy(table)), dim=1)
+print("mean weight of each expert on item vectors:", gate.mean(0).numpy().round(2))
+entropy = -(gate * gate.log()).sum(1).mean() / np.log(gate.shape[1])
+print(f"how evenly a gate spreads (1: all experts alike, 0: one expert): {entropy:.2f}")
+
+# %% [markdown]
+# Near 1, the mixture is an average and the experts have not specialised: with a few hundred labels there is little to
+# specialise on. (Four experts against one is an ablation of its own, `laser study run laser-crm-ablations`.)
+#
+# ## The controls
+#
+# That model had **random vectors**, on purpose. An adapter brings parameters, two more fields and the *match* number;
+# each of them may help although no language model said a word. So every claim here needs arms that differ in the vectors
+# only:
+#
+# | `vectors` | what it is | what it keeps |
+# |---|---|---|
+# | `real` | text vectors | everything |
+# | `shuffled` | each film has *another* film's vector | the vectors' shape, not whose they are |
+# | `random` | normal numbers, always the same for a film | that films differ |
+# | `none` | no adapter at all | the conventional model |
+#
+# `random` and `shuffled` are still *ids in disguise*: a vector of its own for each film lets the user's liked-minus-disliked
+# sum count how liking went so far. If they gain over `none`, that gain is the plumbing's. What the texts bring is
+# **`real` minus `shuffled`**.
+
+# %%
+arms = ("real", "shuffled", "random", "none") if here and profile() != "smoke" else ("random", "none")
+grid = Grid(
+    datasets=("movielens-small",),
+    systems=("laser-crm",),
+    shots=(n,),
+    seeds=tuple(range(pick(1, 5))),
+    options={"statistics": False, "backbone_crm": "deepfm"},  # the steadiest of the backbones, and the quickest
+    vary={"vectors": arms},
+)
+study = Study("controls", "Controls", "Is it the texts?", (grid,), profile())
+store = ResultStore(get_settings().store, get_settings().recorded)
+outcome = runner.run(study, store)
+done = runner.results(study, store)
+done = done[done["status"] == "done"].assign(arm=lambda table: table["options"].str.extract(r'"vectors": ?"(\w+)"')[0])
+means = done.groupby("arm")["auc"].agg(["mean", "std", "count"])
+print(
+    f"profile: {profile()} · movielens-small · N = {n} · "
+    f"seeds {len(grid.seeds)} · {int(done['test_rows'].max()):,} test rows"
+)
+means.round(3)
+
+# %%
+names = done.groupby("arm")["variant"].first()
+
+
+def against(arm):
+    """Paired gaps of every other arm to one arm: same seeds, same test rows."""
+    return contrast.gaps(store.predictions, done, ("laser-crm", names[arm]))
+
+
+for sides in ("random none", "shuffled none", "real none", "real shuffled", "real random"):
+    arm, other = sides.split()
+    if arm in names and other in names:
+        pair = against(other).set_index("variant").loc[names[arm]]
+        word = "more" if pair["low"] > 0 else "less" if pair["high"] < 0 else "no difference shown"
+        print(f"{arm} minus {other}: {pair['gap']:+.3f} AUC ({pair['low']:+.3f} to {pair['high']:+.3f}): {word}")
+base = "none" if "none" in names else names.index[0]
+note = f"MovieLens-small · LLM+CRM, plain input · N = {n} · seeds {len(grid.seeds)} · paired 95 % intervals"
+arms_of = {variant: arm for arm, variant in names.items()}
+drawn = against(base).assign(variant=lambda table: table["variant"].map(arms_of))
+show(figures.gaps(drawn, "auc", "without vectors", note, "Gain over the same model without vectors"))
+
+# %% [markdown]
+# Read in the order of the lines: what the controls gain over nothing, what the real vectors gain over nothing, and then what
+# they gain **over the controls**. Only the last two are about language. Where a control gains as well, you have learned how
+# a paper without controls would have fooled you; where it *loses*, "real minus none" is the more modest figure of the two.
+#
+# ## The recorded runs
+#
+# The same from the store, for the paper's backbone SIM and others, the plain input and the enriched one (`statistics`), each N
+# apart. Two questions for each: is it ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*?
+# Intervals are paired, over seeds and test users; where there are fewer than three seeds we do not count.
+
+# %%
+laser = cells()[cells()["system"] == "laser-crm"]
+laser = laser[laser["variant"].str.fullmatch(r"((statistics|backbone_crm|vectors)=[^,]+(, )?)*")]  # else as it comes
+options = pd.DataFrame(laser["options"].map(json.loads).tolist(), index=laser.index)
+text = np.where(options["statistics"].astype(bool), "enriched", "plain") if len(laser) else []
+laser = laser.assign(crm=options.get("backbone_crm"), vectors=options.get("vectors"), input=text)
+lines = []
+for (dataset, n, crm, text), same in laser.groupby(["dataset", "train_rows", "crm", "input"]):
+    at = cells()[(cells()["dataset"] == dataset) & (cells()["train_rows"] == n) & (cells()["system"] == crm)]
+    alone = {"enriched": at[at["variant"] == ""], "plain": at[at["variant"] == "statistics=false"]}
+    real, random = (same[same["vectors"] == each] for each in ("real", "random"))
+    line = {"data": dataset, "CRM": crm, "input": text, "N": n}
+    line["statistics"] = gap(alone["enriched"], alone["plain"]).get("gap")  # what they are worth without vectors
+    for minus, other in (("random vectors", random), ("the CRM alone", alone[text])):
+        lines.append({**line, "minus": minus, **gap(real, other)})
+columns = ["data", "CRM", "input", "N", "minus", "gap", "low", "high", "seeds", "says", "statistics"]
+found = pd.DataFrame(lines, columns=columns).query("seeds >= 3")
+counts = found.groupby(["data", "input", "minus"])["says"].value_counts().unstack(fill_value=0)
+counts = counts.assign(mean_gain=found.groupby(["data", "input", "minus"])["gap"].mean().round(4))
+counts if len(found) else "LLM+CRM beside its controls: not run. To run it: laser study run laser-crm-small"
+
+# %%
+alone = found[found["minus"] == "the CRM alone"]
+for dataset, part in alone.groupby("data"):
+    plain, enriched = (part[part["input"] == text] for text in ("plain", "enriched"))
+    print(f"{dataset}, mean gains in AUC: vectors on the plain input {plain['gap'].mean():+.4f},", end=" ")
+    print(
+        f"statistics instead {plain['statistics'].mean():+.4f}, "
+        f"vectors on top of statistics {enriched['gap'].mean():+.4f}"
+    )
+shown = alone[(alone["CRM"] == "sim") & (alone["input"] == "enriched")]
+print("\nLLM+CRM minus SIM alone, both with statistics:")
+shown[["data", "N", "gap", "low", "high", "seeds", "says"]].round(4).set_index("data")
+
+# %% [markdown]
+# Compare the two inputs before you compare the backbones: statistics of the history are a cheap way to know what the vectors
+# know, and the lines above set the two prices side by side. What is left *on top of statistics* is the honest figure for
+# somebody who already has a good CRM.
+#
+# ## What it costs to serve
+#
+# The adapter goes over each vector once and the result is kept, so serving is a look-up and the backbone:
+
+# %%
+times = paper.table_2().pivot(index="dataset", columns="row", values="seconds")
+for name, row in times.iterrows():
+    crm, alone = row["Laser, LLM+CRM"] / row["SIM"], row["Laser, LLM only"] / row["SIM"]
+    print(f"paper, {name}: LLM+CRM takes {crm:.2f} times SIM, LLM only {alone:,.0f} times")
+
+# %% [markdown]
+# [12](12_inference_time.ipynb) measures ours. This is LLM+CRM's real argument: the language model's knowledge at a
+# conventional model's price.
+#
+# ## What would change my mind
+#
+# - It *is* the texts: `real` ahead of `shuffled` with an interval that leaves out zero, at several N and on the enriched
+#   input too.
+# - It is *not*: if `real` is level with `random` on the enriched input, then text vectors tell what statistics of the
+#   history tell already, and the honest headline is "use statistics".
+# - The gain should shrink *in the end* as N grows, when labels have taught the ids what the texts knew (first it may grow:
+#   the adapter learns from labels too). If it is as large with all labels as with a few thousand, look for a leak.
+#
+# ## Exercises
+#
+# Replace `...`; the cell after it checks your answer. Solutions: `solutions/09_laser_crm.ipynb`.
+#
+# **1. The gate** (easy, 5 minutes). NumPy: `logits` (batch, K), `outputs` (batch, K, embedding) of the experts. Return
+# the mixed field (batch, embedding).
+
+
+# %%
+def mix(logits, outputs):
+    ...
+    # BEGIN SOLUTION
+    weight = np.exp(logits - logits.max(1, keepdims=True))
+    weight = weight / weight.sum(1, keepdims=True)
+    return (weight[:, :, None] * outputs).sum(1)
+    # END SOLUTION
+
+
+# %%
+import checks_lm
+
+checks_lm.mix(mix)
+
+
+# %% [markdown]
+# **2. Shuffle properly** (medium, 10 minutes). Return the rows of `vectors` in another order in which **no** row is at its
+# own place. Which property of a control is lost if a few rows stay?
+
+
+# %%
+def shuffled(vectors, seed):
+    ...
+    # BEGIN SOLUTION
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    result = np.empty_like(vectors)
+    result[order] = vectors[np.roll(order, 1)]  # along one random circle, everybody moves on by one
+    return result
+    # END SOLUTION
+
+
+# %%
+checks_lm.shuffled(shuffled)
+
+
+# %% [markdown]
+# **3. Whose gain is it?** (medium, 10 minutes). Suppose real vectors have gained over none. `gain(a, b)` gives (low, high) of
+# the interval of arm a minus arm b. Return "texts" if real beats shuffled, else "plumbing" if shuffled beats none, else
+# "nothing" (nothing can be said).
+
+
+# %%
+def whose(gain):
+    ...
+    # BEGIN SOLUTION
+    if gain("real", "shuffled")[0] > 0:
+        return "texts"
+    return "plumbing" if gain("shuffled", "none")[0] > 0 else "nothing"
+    # END SOLUTION
+
+
+# %%
+checks_lm.whose_gain(whose)
+
+# %% [markdown]
+# ## Summary
+#
+# - A mixture of experts is a gated sum of small networks; it turns frozen text vectors into two fields.
+# - Two questions, two contrasts: real minus shuffled says whether *the texts* matter, real minus none whether the whole thing
+#   was *worth adding*. Wrong vectors can do harm, so the first alone flatters. Ask for both.
+# - Paired intervals over seeds and users, same rows: the contrast decides, not two means side by side.
+#
+# The real thing: `laser_core/knowledge/adapter.py`, `laser_core/knowledge/laser_crm.py`, `laser_core/study/contrast.py`.
+# Dashboard: **Compare models** (choose a baseline). Next: [10 Table 1](10_overall_performance.ipynb).

@@ -1,0 +1,275 @@
+# %% [markdown]
+# # Sample efficiency: curves, match points, data multipliers
+#
+# **You will** turn "needs fewer labels" into three numbers with intervals, compute them yourself, and see how much the
+# answer depends on whom you compare with.
+#
+# Data: recorded results of all data sets (no ratings needed). Machine: any, no GPU, nothing is trained. Time: 50 minutes
+# with the exercises. You need: [02 Metrics](02_metrics.ipynb), [10 Table 1](10_overall_performance.ipynb).
+#
+# ## The idea: read the curve sideways
+#
+# Read upwards, a learning curve says how good a system is at N labels. Read **sideways**, it says how many labels another
+# system would need for the same quality. That is the paper's claim: not "better", but "the same with fewer".
+
+# %%
+import numpy as np
+import pandas as pd
+from lesson import cells, draws, gap, profile, results, show
+
+from laser_core import datasets, figures, metrics
+from laser_core.study import contrast, paper
+from laser_core.systems import SYSTEMS
+
+DATASET, PLAIN = "ml-1m", "statistics=false"
+titles = {name: datasets.about(name).title for name in datasets.NAMES}
+table = results(DATASET)
+chosen = [("history-lr", ""), ("stats-lr", ""), ("sim", ""), ("sim", PLAIN), ("laser-crm", ""), ("laser-llm", "")]
+keep = [pair in chosen for pair in zip(table["system"], table["variant"], strict=True)]
+print(f"profile: {profile()} · {len(table)} recorded points on {titles[DATASET]}")
+missing = "not run: laser study run crm-ml-1m"
+show(figures.sample_efficiency(table[keep], titles=titles) if any(keep) else figures.empty(missing), "recorded")
+
+# %% [markdown]
+# Two versions of the same model, SIM, are in the picture: the plain one (`statistics=false`) reads ids as in the paper, the other
+# one also reads statistics of the user's whole history. No language model is involved in either. Keep the gap between them in
+# mind. LLM+CRM stands beside them; it reads the statistics too, and we come back to it below.
+#
+# ## Match point and data multiplier
+#
+# Let $f(N)$ be a system's curve, made monotone and interpolated over $\log N$, and $g$ the baseline's.
+#
+# $$\text{match point} = \min\{N : f(N) \ge g(N_{\text{all}})\}, \qquad m(N) = \frac{g^{-1}(f(N))}{N}$$
+#
+# The match point is where the system reaches what the baseline has with *all* labels. The data multiplier says how many times
+# as many labels the baseline needs to equal the system at N. The smallest code: straight lines between the points.
+
+
+# %%
+def labels_needed(shots, auc, wanted):
+    """The smallest N at which a curve reaches `wanted`; 0: before its first point, infinity: never."""
+    auc = np.maximum.accumulate(auc)  # more labels do not hurt
+    if wanted < auc[0]:
+        return 0.0
+    return np.exp(np.interp(wanted, auc, np.log(shots))) if wanted <= auc[-1] else np.inf
+
+
+def curve(system, variant="", dataset=DATASET):
+    """A system's curve with its bootstrap over seeds and test users; None where it has no two points."""
+    own = cells().query("dataset == @dataset and system == @system and variant == @variant")
+    own = own[own["test_rows"] == own["test_rows"].max()]
+    return contrast.curve(draws, own) if own["train_rows"].nunique() > 1 else None
+
+
+enriched, plain = curve("sim"), curve("sim", PLAIN)
+needs = contrast.label_needs(enriched, plain)
+by_lines = [
+    labels_needed(plain.shots, plain.mean, value) / n for n, value in zip(enriched.shots, enriched.mean, strict=True)
+]
+shown = needs[needs["question"] == "multiplier"].assign(straight_lines=by_lines)
+shown[["shots", "value", "low", "high", "straight_lines"]].round(1)
+
+# %%
+match = needs[needs["question"] == "match"].iloc[0]
+first = shown.iloc[0]
+print(
+    "SIM with statistics reaches plain SIM's best at N = "
+    f"{match['value']:,.0f} [{match['low']:,.0f}; {match['high']:,.0f}]."
+)
+print(
+    f"At N = {first['shots']:,} its data multiplier over plain SIM is "
+    f"{first['value']:.0f} [{first['low']:.0f}; {first['high']:.0f}]."
+)
+
+# %%
+finite = shown[np.isfinite(shown["value"]) & (shown["value"] > 0)]
+note = f"{titles[DATASET]} · SIM with history statistics against SIM without · {plain.shots[-1]:,} labels at most"
+show(figures.bars([f"{n:,}" for n in finite["shots"]], finite["value"], "N", "data multiplier", note), "recorded")
+
+# %% [markdown]
+# Values of *infinity* are findings, not errors: the system is better than the baseline ever was, with any number of
+# labels it was given. And 0 means: no better than the baseline with its fewest.
+#
+# **A large data multiplier, and no language model anywhere.** So when an LLM system shows a large multiplier over a plain
+# CRM, there are two explanations: it knows things, or it merely *reads the history* (titles with stars, in words) where the
+# CRM has ids that it has hardly seen. The enriched CRM and the references exist to tell these apart.
+#
+# ## The paper's numbers, read sideways
+#
+# A sibling paper prints matched points on MovieLens-1M. Its LLM with 8,192 samples stands against its SIM:
+
+# %%
+printed = paper.matched().query("dataset == 'ml-1m'")
+theirs = printed[printed["row"] == "SIM"]
+print(printed.to_string(index=False))
+ours = pd.DataFrame(
+    {words: one.mean for words, one in (("plain", plain), ("with statistics", enriched))}, index=plain.shots
+)
+ours.loc[[n for n in ours.index if n >= 4096]].round(4)
+
+# %%
+shots, target = 8192, float(printed.query("row == 'Laser, LLM only' and shots == 8192")["auc"].iloc[0])
+everything = cells().query("dataset == @DATASET and shots == 'all'")["train_rows"].max()
+places = np.array([everything if n == "all" else n for n in theirs["shots"]], float)
+print(f"AUC {target} with {shots:,} labels. For as much ...")
+print(
+    f"  their SIM needs {labels_needed(places, theirs['auc'].to_numpy(), target):,.0f} "
+    "labels (straight lines between three points)"
+)
+for system, variant in (("sim", PLAIN), ("sim", ""), ("lightgbm", ""), ("stats-lr", "")):
+    found = contrast.labels_to_match(cells().query("dataset == @DATASET"), (system, variant), target)
+    words = (
+        "more labels than there are" if np.isinf(found) else f"{found:,.0f} labels, {found / shots:.0f} times as many"
+    )
+    print(f"  our {figures.system_label(system, variant)} needs {words}")
+
+# %% [markdown]
+# The same LLM result is worth several times more or less, by the choice of the baseline alone. It is a strong result against
+# any of them (a model of thirteen billion parameters, which no laptop tunes); it is just not one
+# number.
+#
+# ## The kit's own language models
+#
+# LLM+CRM beside its own backbone: how many times as many labels would SIM need, with the same statistics in its input?
+
+# %%
+laser = curve("laser-crm")
+if laser is None:
+    print("LLM+CRM: not run. To run it: laser study run laser-crm-ml-1m")
+else:
+    needs = contrast.label_needs(laser, enriched)
+    for at in needs[needs["question"] == "multiplier"].itertuples():
+        word = "more than one" if at.low > 1 else "less than one" if at.high < 1 else "one is within the interval"
+        print(f"N = {at.shots:7,}: data multiplier {at.value:.2f} [{at.low:.2f}; {at.high:.2f}], {word}")
+
+# %% [markdown]
+# And each data set, at each N: the best system with a language model against the best without, on the same seeds and test users.
+# Controls that read no text are left out, and pairs with fewer than three seeds. Both are picked by their *test* AUC, which
+# flatters the side that has more to choose from.
+
+# %%
+done = cells()[~cells()["options"].str.contains(r'"vectors": ?"(?:random|shuffled|none)"')]
+families = {"with": ("llm", "llm+crm"), "without": ("reference", "crm")}
+sides = {side: [name for name in SYSTEMS if SYSTEMS[name].family in its] for side, its in families.items()}
+rows = []
+for (dataset, n, size), at in done.groupby(["dataset", "train_rows", "test_rows"]):
+    best = {}
+    for side, names in sides.items():
+        means = at[at["system"].isin(names)].groupby(["system", "variant"])["auc"].mean()
+        if len(means):
+            best[side] = means.idxmax()
+    if len(best) == 2:
+        one, other = (at[(at["system"] == system) & (at["variant"] == variant)] for system, variant in best.values())
+        labels = {side: figures.system_label(*pair) for side, pair in best.items()}
+        rows.append({"data": dataset, "N": n, **labels, **gap(one, other), "test rows": size})
+columns = ["data", "N", "with", "without", "gap", "low", "high", "seeds", "says", "test rows"]
+own = pd.DataFrame(rows, columns=columns).query("seeds >= 3")
+counts = own.groupby(["data", "says"]).size().unstack(fill_value=0)
+print(counts.to_string() if len(own) else "not run: laser study list names the studies with language models")
+own.round(4).set_index("data")
+
+# %% [markdown]
+# Two questions, two answers. Against *its own backbone* LLM+CRM saves labels wherever the interval above lies over 1. Against
+# *the best system without language* `says` decides: "level" is not nothing, but it is not sample efficiency either.
+
+# %% [markdown]
+# ## One number for a whole curve
+#
+# Where no single N is special, take the mean of the AUC over $\log N$ between two N (the area under the curve):
+
+# %%
+areas = {}
+pairs = [(name, "") for name in ("history-lr", "stats-lr", "lightgbm", "sim", "gru4rec", "laser-crm")]
+for system, variant in [*pairs, ("sim", PLAIN), ("gru4rec", PLAIN), ("laser-crm", PLAIN)]:
+    one = curve(system, variant)
+    if one is not None:
+        area = metrics.area_under_curve(one)
+        areas[figures.system_label(system, variant)] = {
+            "mean AUC over log N": area.value,
+            "low": area.low,
+            "high": area.high,
+        }
+pd.DataFrame(areas).T.round(4).sort_values("mean AUC over log N", ascending=False)
+
+# %% [markdown]
+# ## What would change my mind
+#
+# About the paper's claim: an LLM system whose match point against the *best* system without language, references included,
+# lies at a fraction of the labels, with an interval that leaves out 1. About my doubt that it is language that does it:
+# the same system with titles replaced by "movie 17" falling back to the CRM's curve.
+#
+# ## Summary
+#
+# - Sideways: match point (where it reaches the baseline's best) and data multiplier (how many times the labels).
+# - Both hang on the baseline. Name it; take the strongest one that reads the same facts.
+# - Intervals over seeds *and* test users, curves monotone; infinity and zero are findings.
+#
+# For real: [`efficiency.py`](../laser_core/metrics/efficiency.py), [`contrast.py`](../laser_core/study/contrast.py),
+# [`summary.py`](../laser_core/study/summary.py). In the dashboard: **Sample efficiency** ("Labels needed to match").
+#
+# ## Exercises
+#
+# **1. Match point** (easy, 5 minutes). With `labels_needed`: how many labels does plain SIM need for what SIM with statistics
+# reaches at its *second* N? (Straight lines between the points.)
+
+# %%
+import checks
+
+needed = ...
+# BEGIN SOLUTION
+needed = labels_needed(plain.shots, plain.mean, enriched.mean[1])
+# END SOLUTION
+checks.needed(needed, plain, enriched)
+
+# %% [markdown]
+# **2. Monotone by pooling** (hard, 20 minutes). `np.maximum.accumulate` lifts everything after a lucky point. Better: the
+# *nearest* non-decreasing values (least squares). Pool neighbours: whenever a value is lower than the one before, replace both
+# by their mean, and go on until none is (a pooled block counts with its size).
+
+
+# %%
+def pooled(values):
+    ...
+    # BEGIN SOLUTION
+    blocks = []  # [mean, size]
+    for value in values:
+        blocks.append([value, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, m), (b, n) = blocks[-2:]
+            blocks[-2:] = [[(a * m + b * n) / (m + n), m + n]]
+    return np.concatenate([[mean] * size for mean, size in blocks])
+    # END SOLUTION
+
+
+checks.pooled(pooled)
+
+# %% [markdown]
+# **3. Area** (medium, 10 minutes). The mean of an AUC over log N between the first and the last N: the area under straight
+# lines over $\log N$, divided by the width.
+
+
+# %%
+def mean_over_log(shots, auc):
+    ...
+    # BEGIN SOLUTION
+    x = np.log(shots)
+    return np.trapezoid(auc, x) / (x[-1] - x[0])
+    # END SOLUTION
+
+
+checks.mean_over_log(mean_over_log)
+
+# %% [markdown]
+# **4. How many seeds?** (medium, 10 minutes). With few labels it matters which were drawn. If the AUC at N = 64 has a standard
+# deviation of `sd` over seeds, how many seeds make the standard error of the mean at most `error`?
+
+
+# %%
+def seeds_needed(sd, error):
+    ...
+    # BEGIN SOLUTION
+    return int(np.ceil((sd / error) ** 2))
+    # END SOLUTION
+
+
+checks.seeds_needed(seeds_needed)

@@ -1,0 +1,111 @@
+"""What the notebooks share: how much to do, the recorded results, and the profile on every figure."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from laser_core import figures
+from laser_core.settings import get_settings
+from laser_core.study import contrast
+from laser_core.study.store import ResultStore
+from laser_core.study.summary import half_width, summarise
+from laser_core.systems import SYSTEMS
+
+Value = TypeVar("Value")
+
+
+def profile() -> str:
+    """How much the notebooks do now: smoke, demo or full (LASER_PROFILE)."""
+    return get_settings().profile
+
+
+def pick(smoke: Value, demo: Value, full: Value | None = None) -> Value:
+    """The value that goes with the profile; full takes demo's where it has none of its own."""
+    return {"smoke": smoke, "demo": demo, "full": demo if full is None else full}[profile()]
+
+
+def show(figure: go.Figure, profile: str | None = None) -> go.Figure:
+    """The figure with the profile as its last line, so that a picture which leaves the page says how much was done for it.
+
+    Args:
+        profile: Of what the figure shows: "recorded" for results that came with the kit; None: the profile now.
+    """
+    words = figure.layout.xaxis.title.text or ""
+    line = f"<span style='font-size:12px'>profile: {profile or get_settings().profile}</span>"
+    figure.update_xaxes(title_text=f"{words}<br>{line}" if words else line)
+    return figure
+
+
+def recorded() -> ResultStore:
+    """The results that come with the kit."""
+    return ResultStore(get_settings().recorded)
+
+
+@cache
+def cells() -> pd.DataFrame:
+    """Every finished recorded result of today's code and data, one row each."""
+    table = recorded().cells()
+    return table[(table["status"] == "done") & table["current"].astype(bool)].reset_index(drop=True)
+
+
+def results(dataset: str) -> pd.DataFrame:
+    """The recorded results of a data set as curves: one row a system, options and N, with intervals (`summarise`)."""
+    return summarise(cells()[cells()["dataset"] == dataset])
+
+
+@cache
+def draws(key: str) -> np.ndarray:
+    """(draws,) the bootstrap of a recorded AUC over test users; equal draws of two results redrew equal users."""
+    return contrast.auc_draws(recorded().read(key))
+
+
+def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
+    """How far the AUC of some recorded cells is above that of others: paired by seed and by draws over test users.
+
+    It reads no rows of the data set, so it also compares where those are not passed on.
+
+    Args:
+        one: Cells of one system at one N.
+        other: Cells of another one at the same N.
+
+    Returns:
+        gap, low and high of its 95 % interval over seeds and test users, seeds, and what it says: ahead, behind or level; nothing where no
+        two cells share seed and test rows.
+    """
+    both = one.merge(other, on=["dataset", "seed", "test_rows"])
+    if both.empty:
+        return {}
+    values = (both["auc_x"] - both["auc_y"]).to_numpy()
+    spread = np.array([np.std(draws(x) - draws(y)) for x, y in zip(both["key_x"], both["key_y"], strict=True)])
+    mean, half = values.mean(), half_width(values, spread)
+    says = "ahead" if mean > half else "behind" if mean < -half else "level"
+    return {"gap": mean, "low": mean - half, "high": mean + half, "seeds": len(values), "says": says}
+
+
+def beside(dataset: str, families: list[str], reference: str = "history-lr") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Recorded systems beside a reference that saw the same labels and was asked about the same test rows.
+
+    Args:
+        families: Of the systems, such as ["llm"].
+
+    Returns:
+        A table, a row a system, options, N and number of test rows: AUC with its 95 % interval, and the `gap` to the reference at the
+        same N, seeds and test rows. And the points of all of them as a figure takes them (`summarise`). Both empty where nothing is
+        recorded.
+    """
+    done = cells()[cells()["dataset"] == dataset]
+    own = done[done["system"].isin([name for name, system in SYSTEMS.items() if system.family in families])]
+    others = done[(done["system"] == reference) & done["test_rows"].isin(own["test_rows"])]
+    lines = []
+    for (system, variant, n, size), one in own.groupby(["system", "variant", "train_rows", "test_rows"]):
+        point = summarise(one).iloc[0]
+        found = gap(one, others[(others["train_rows"] == n) & (others["test_rows"] == size)])
+        line = {"system": figures.system_label(system, variant), "N": n, "labels seen": point["labels_seen"]}
+        line |= {"AUC": f"{point['auc']:.3f} [{point['auc_low']:.3f}; {point['auc_high']:.3f}]", **found}
+        lines.append({**line, "test rows": size})
+    return pd.DataFrame(lines).round(3), summarise(pd.concat([own, others]) if lines else own)

@@ -34,9 +34,10 @@ format: $(READY) ## ruff puts the code in order
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-notebooks: $(READY) ## the notebooks from their sources, executed
-	@$(RUN) notebooks/build.py
+notebooks: $(READY) ## runs every notebook with its solutions, in the smoke profile (notebooks/build.py NAME writes one anew)
+	@LASER_PROFILE=smoke $(RUN) notebooks/build.py --run
 
-constraints: $(READY) ## constraints.txt anew from what .venv holds
+constraints: $(READY) ## constraints.txt anew from what .venv holds, everything optional in it too
+	@$(RUN) -m pip install --quiet --editable ".[all,ray,mlflow]" duckdb polars --constraint constraints.txt
 	@{ sed '/^#/!d' constraints.txt; $(RUN) -m pip freeze --exclude-editable | grep -v '^nvidia-\|^triton' | sed 's/+.*//'; } > constraints.new
 	@mv constraints.new constraints.txt

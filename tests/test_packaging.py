@@ -19,8 +19,9 @@ from packaging.utils import canonicalize_name
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 OPTIONAL = PYPROJECT["project"]["optional-dependencies"]
-EXTRAS = {name: lines for name, lines in OPTIONAL.items() if name not in ("all", "bench")}
-BENCH = [Requirement(line) for line in OPTIONAL["bench"]]  # only compared with: neither installed by `all` nor pinned
+APART = ("bench", "ray", "mlflow")  # for few: not installed by `all`
+EXTRAS = {name: lines for name, lines in OPTIONAL.items() if name not in ("all", *APART)}
+FOR_FEW = [Requirement(line) for name in APART for line in OPTIONAL[name]]
 DIRECT = [Requirement(line) for line in [*PYPROJECT["project"]["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 OTHER_TOOLKITS = {PROJECT / "laser_core" / "bench" / "peers.py"}  # imports what we are compared with, where it is installed
@@ -55,7 +56,7 @@ def test_tests_run_with_the_pinned_versions():
 
 def test_each_dependency_states_its_reason():
     block = re.findall(r'^  "[a-z0-9-]+>=[^"]*",.*$', (PROJECT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(block) == len(DIRECT) + len(BENCH)
+    assert len(block) == len(DIRECT) + len(FOR_FEW)
     assert not [line for line in block if "#" not in line]
 
 
@@ -75,8 +76,8 @@ def test_conda_environment_adds_nothing_of_its_own():
 
 def test_imports_of_the_package_are_declared():
     """What the code imports is in pyproject.toml (an import of something only installed by chance breaks elsewhere)."""
-    import_names = {"scikit-learn": "sklearn", "pytest-xdist": "xdist"}
-    declared = {import_names.get(requirement.name, requirement.name.replace("-", "_")) for requirement in [*DIRECT, *BENCH]}
+    import_names = {"scikit-learn": "sklearn", "pytest-xdist": "xdist", "mlflow-skinny": "mlflow"}
+    declared = {import_names.get(requirement.name, requirement.name.replace("-", "_")) for requirement in [*DIRECT, *FOR_FEW]}
     found = set()
     for path in {*(PROJECT / "laser_core").rglob("*.py"), *(PROJECT / "app").rglob("*.py")} - OTHER_TOOLKITS:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -104,6 +105,39 @@ def readme_commands() -> list[str]:
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", README, re.DOTALL)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
     return [part.strip() for line in lines if line and not line.startswith("#") for part in line.split("&&")]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, float]]:
+    """MovieLens-1M: label of a system -> N -> mean AUC on the whole test split."""
+    from laser_core.figures import system_label
+    from laser_core.study.store import ResultStore
+    from laser_core.study.summary import summarise
+
+    cells = ResultStore(PROJECT / "results").cells()
+    points = summarise(cells[(cells["dataset"] == "ml-1m") & (cells["test_rows"] == 97_002)])
+    found: dict[str, dict[str, float]] = {}
+    for point in points.itertuples():
+        found.setdefault(system_label(point.system, point.variant), {})[str(point.shots)] = point.auc
+    return found
+
+
+def test_readme_figures_are_those_of_the_recorded_runs(recorded):
+    table = [line.strip("| ").split(" | ") for line in README.splitlines() if re.match(r"\| .*\| \.\d{4} \|", line)]
+    heads = re.search(r"^\| system \|(.*)\|$", README, re.MULTILINE)[1].replace(",", "").replace("|", " ").split()
+    assert len(table) >= 8 and len(heads) == 6
+    for label, *numbers in table:
+        assert numbers == [f"{recorded[label][n]:.4f}".removeprefix("0") for n in heads], label
+
+
+def test_what_the_readme_says_of_them_holds(recorded):
+    """Of systems as they are, without tuned settings: the plain input and the enriched one."""
+    ours, random = "Laser, LLM+CRM (statistics=false)", 'Laser, LLM+CRM (statistics=false, vectors="random")'
+    for n in ("256", "1024", "4096", "16384", "65536", "all"):
+        assert recorded[ours][n] > max(recorded["SIM (statistics=false)"][n], recorded[random][n])
+    counted = ("History-LR", "Stats-LR", "LightGBM", "Item popularity", "Ease-LR", "Ease-LightGBM")
+    for n in ("1024", "4096", "16384", "65536"):
+        assert recorded["Stats-LR"][n] > max(auc[n] for label, auc in recorded.items() if label not in counted and n in auc)
 
 
 def test_readme_names_commands():

@@ -112,9 +112,9 @@ def test_shell_completion(shell):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "SHELL": shell},
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},  # the shell that is named, not the one the tests run in
     ).stdout
-    assert "_LASER_COMPLETE" in script
+    assert "_LASER_COMPLETE" in script and f"complete_{shell}" in script
 
 
 def test_completion_offers_names():

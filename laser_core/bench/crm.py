@@ -90,6 +90,9 @@ def few_shot(scratch: Path, repeats: int) -> Part:
     )
     world, tables = str(_world(scratch)), str(scratch / "few-shot")
     plan = call(f"{__name__}:prepare_few_shot", folder=world, to=tables)
+    torch_alone = in_turns({"torch": partial(_cpu_seconds, partial(Child, f"{__name__}:import_torch"))}, repeats, warm_up=False)["torch"]
+    part.measured("importing torch, and nothing else", "torch", SECONDS, torch_alone)
+    floor = float(np.median(torch_alone))
     for batch in (FEW_SHOT_BATCH, BATCH):
         cells = {KIT: partial(Child, f"{__name__}:few_shot_cell", folder=world, batch=batch)}
         for peer in installed():
@@ -100,6 +103,8 @@ def few_shot(scratch: Path, repeats: int) -> Part:
         for who in list(seconds)[1:]:
             goal = 7.0 if who == DeepCTRTorch.name else None
             part.compared(f"a cell in batches of {batch:,} costs {who} so many times as much", seconds[who], seconds[KIT], goal)
+            beyond = {one: [max(value - floor, 1e-3) for value in seconds[one]] for one in (who, KIT)}
+            part.compared(f"the same beyond importing torch ({batch:,}, {who})", beyond[who], beyond[KIT])
     return part
 
 
@@ -264,6 +269,11 @@ def scoring_speed(folder: str, model: str, batch: int, repeats: int) -> dict[str
         built.fit(start, BATCH, epochs=1)
         runs[peer.name] = partial(_speed, rows.size, lambda built=built: [built.predict(table, batch) for table in tables])
     return in_turns(runs, repeats)
+
+
+def import_torch() -> None:
+    """What every cell of every toolkit here pays before it does anything: the floor of its cost."""
+    import torch  # noqa: F401
 
 
 def few_shot_cell(folder: str, batch: int) -> int:

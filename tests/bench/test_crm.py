@@ -197,11 +197,15 @@ def test_few_shot_cells_are_whole_processes(answers, tmp_path):
     asked, given = answers
     given["few_shot_cell"] = lambda **_: 2.0
     given["few_shot_peer"] = lambda peer, **_: {"DeepCTR-Torch": 15.0, "torch-rechub": 8.0}[peer]
+    given["import_torch"] = lambda **_: 1.0
     part = crm.few_shot(tmp_path, 2)
-    costs = {"DeepCTR-Torch": (7.5, True), "torch-rechub": (4.0, None)}
-    assert goals(part) == {
-        f"a cell in batches of {batch} costs {who} so many times as much": cost for batch in ("32", "1,024") for who, cost in costs.items()
-    }
+    costs = {"DeepCTR-Torch": (7.5, True, 14.0), "torch-rechub": (4.0, None, 7.0)}
+    expected = {}
+    for batch in ("32", "1,024"):
+        for who, (whole, met, beyond) in costs.items():
+            expected[f"a cell in batches of {batch} costs {who} so many times as much"] = (whole, met)
+            expected[f"the same beyond importing torch ({batch}, {who})"] = (beyond, None)
+    assert goals(part) == expected
     assert sorted({arguments["batch"] for name, arguments in asked if name == "few_shot_peer"}) == [32, 1024]
 
 

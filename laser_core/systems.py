@@ -89,13 +89,13 @@ _SYSTEMS = [
         },
     ),
     System(
-        "laser-llm-summary", "Laser, LLM only (summary)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        "laser-llm-counted", "Laser, LLM only (counted taste)", "llm", "laser_core.lm.laser_llm:LaserLLM",
         needs=("torch", "transformers", "peft"), zero_shot=True,
-        # All earlier ratings in numbers, the last ten as lines, and twenty targets a sequence, so that two cores can score a whole test
-        # split of a small data set. Small batches: few shots still give some steps; adapters in the last blocks only.
+        # Each line says how many of the items like its own the user liked before, counted over all earlier ratings: ten lines and a number
+        # tell a small model more than thirty lines. Twenty targets share a sequence, so that two cores can score a whole test split.
         preset={
-            "prompt": "many", "template": "many-summary", "history": 10, "block": 20, "epochs": 1, "batch_size": 8,
-            "learning_rates": (5e-4,), "top_blocks": 10, "valid_limit": 0,
+            "prompt": "many", "template": "many-counted", "history": 10, "block": 20, "epochs": 1, "batch_size": 8,
+            "learning_rates": (3e-4,), "dropout": 0.0, "layers": "all", "top_blocks": 15, "valid_limit": 0,
         },
     ),
     System(

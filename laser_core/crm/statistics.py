@@ -60,12 +60,22 @@ def history_statistics(dataset: CTRDataset, rows: np.ndarray) -> tuple[np.ndarra
     Returns:
         `(rows, statistics)` float32, and the names of the columns. A row's values do not depend on the other rows.
     """
-    names = statistic_names(dataset)
-    targets, place = np.unique(dataset.sample_event[rows], return_inverse=True)
-    table = np.empty((len(targets), len(names)), dtype=np.float32)
+    return event_statistics(dataset, dataset.sample_event[rows]), statistic_names(dataset)
+
+
+def event_statistics(dataset: CTRDataset, events: np.ndarray) -> np.ndarray:
+    """(events, statistics) float32: `history_statistics` of any events, samples or not."""
+    targets, place = np.unique(events, return_inverse=True)
+    table = np.empty((len(targets), len(statistic_names(dataset))), dtype=np.float32)
     for piece in _pieces(dataset, targets):
         table[piece] = _statistics(dataset, targets[piece])
-    return table[place], names
+    return table[place]
+
+
+def liked_share_alike(dataset: CTRDataset, events: np.ndarray) -> np.ndarray:
+    """(events,) liked share of the user's earlier events whose item shares the group (genre, author) of the event's own."""
+    column = statistic_names(dataset).index(f"liked share, same {dataset.about.group_field}")
+    return event_statistics(dataset, events)[:, column]
 
 
 def _pieces(dataset: CTRDataset, targets: np.ndarray) -> Iterator[slice]:

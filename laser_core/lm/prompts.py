@@ -5,7 +5,7 @@ A template file holds named parts, each a line `[name]` followed by its text wit
 - one target (`one.txt`): profile, numbered history with stars, target, question; in the backbone's chat format.
 - many targets (`many.txt`): one line an event, each asking the same question and answered in the text. A causal model reads a line's
   question before its answer, so one pass gives a prediction for every line and none of them sees its own label or anything later. The
-  optional parts `[earlier]` and `[earlier-group]` say in numbers what came before the first line shown (`many-summary.txt`).
+  placeholder `{alike}` says in each line how many percent of such items the user liked before it (`many-counted.txt`).
 
 Whatever must be left out to keep within a budget of tokens is the oldest history, never the question.
 """
@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 
+from laser_core.crm.statistics import liked_share_alike
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
 
@@ -30,9 +31,7 @@ _PARTS = {
     "one": ("profile", "history", "line", "no-history", "target", "question"),
     "many": ("profile", "opening", "line", "answered"),
 }
-_OPTIONAL = ("earlier", "earlier-group")
-_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile", "share")
-_GROUPS = 5  # of a user's earlier ratings that are told apart: those with the most ratings
+_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile")
 
 Form = Literal["one", "many"]
 Count = Callable[[str], int]
@@ -81,10 +80,11 @@ def read_template(name: str, form: Form) -> dict[str, str]:
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
-    for part in (*_PARTS[form], *(part for part in _OPTIONAL if part in parts)):
+    for part in _PARTS[form]:
         for _, placeholder, _, _ in string.Formatter().parse(parts[part]):
-            if placeholder is not None and placeholder not in _PLACEHOLDERS:
-                raise unknown(f"placeholder in [{part}] of {path}", placeholder, _PLACEHOLDERS)
+            known = (*_PLACEHOLDERS, "alike") if (form, part) == ("many", "line") else _PLACEHOLDERS
+            if placeholder is not None and placeholder not in known:
+                raise unknown(f"placeholder in [{part}] of {path}", placeholder, known)
     return parts
 
 
@@ -152,19 +152,19 @@ class Renderer:
         """
         events = np.arange(first, last + 1)
         profile, opening = self._profile(first), self._fill("opening", first)
-        questions = [self._fill("line", event) for event in events]
+        alike = self._alike(events) if "{alike}" in self._parts["line"] else np.zeros(len(events), dtype=int)
+        questions = [self._fill("line", event, alike=share) for event, share in zip(events, alike, strict=True)]
         answered = [self._fill("answered", event) for event in events[:-1]]
         lines = [f"\n{question}{answer}" for question, answer in zip(questions, [*answered, ""], strict=True)]
 
-        def lead(kept: int) -> str:
-            return "\n".join(part for part in (profile, *self._earlier(needed - kept), opening) if part)
+        lead = "\n".join(part for part in (profile, opening) if part)
 
         def text(kept: int) -> str:
-            return lead(kept) + "".join(lines[needed - first - kept :])
+            return lead + "".join(lines[needed - first - kept :])
 
         kept, fitted = self._fit(text, needed - first)
         start = needed - first - kept
-        ends = len(lead(kept)) + np.cumsum([len(line) for line in lines[start:]])
+        ends = len(lead) + np.cumsum([len(line) for line in lines[start:]])
         slots = ends - [*(len(answer) for answer in answered[start:]), 0]
         return Prompt(fitted, slots, events[start:], self._spaced(questions[-1]), len(slots) - 1)
 
@@ -184,28 +184,16 @@ class Renderer:
             low, high = (middle, high) if self.count(text(middle)) <= self.budget else (low, middle)
         return low, text(low)
 
-    def _earlier(self, event: int) -> list[str]:
-        """What the user rated before an event, in numbers: all of it, then the groups with the most ratings."""
-        first = int(self.dataset.user_offsets[self.dataset.event_user[event]])
-        if "earlier" not in self._parts or first == event:
-            return []
-        labels = self.dataset.event_label[first:event]
-        counted = {"number": len(labels), "share": round(100 * labels.mean()), "noun": self.dataset.about.item_noun}
-        told = [self._parts["earlier"].format_map(counted)]
-        groups: dict[str, list[int]] = {}
-        for item, label in zip(self.dataset.event_item[first:event], labels, strict=True):
-            for group in self.dataset.fields[self.dataset.about.group_field].values(item):
-                groups.setdefault(group, []).append(label)
-        for group, own in sorted(groups.items(), key=lambda entry: -len(entry[1]))[:_GROUPS] if "earlier-group" in self._parts else ():
-            told.append(self._parts["earlier-group"].format_map({"group": group, "number": len(own), "share": round(100 * np.mean(own))}))
-        return told
-
     def _spaced(self, before: str) -> tuple[str, str]:
         """The answer words as they follow a text: with a space unless the text ends in one."""
         space = "" if before[-1:].isspace() else " "
         return space + self.answers[0], space + self.answers[1]
 
-    def _fill(self, part: str, event: int, number: int = 0) -> str:
+    def _alike(self, events: np.ndarray) -> np.ndarray:
+        """(events,) percent: how many of the items like the event's own the user liked before it."""
+        return np.rint(100 * liked_share_alike(self.dataset, events)).astype(int)
+
+    def _fill(self, part: str, event: int, number: int = 0, alike: int = 0) -> str:
         """One part of the template, for one event."""
         dataset = self.dataset
         item = int(dataset.event_item[event])
@@ -217,6 +205,7 @@ class Renderer:
             "stars": self._stars[dataset.event_rating[event]],
             "answer": self.answers[0] if dataset.event_label[event] else self.answers[1],
             "profile": "",
+            "alike": alike,
         }
         return self._parts[part].format_map(values)
 

@@ -69,18 +69,18 @@ def test_many_targets_in_few_words():
     assert text == "Does the user like the book?\nTome {10} of 100 % Ümläut: No, 0 of 10\nTome {9} of 100 % Ümläut:"
 
 
-def test_earlier_ratings_in_numbers():
-    """The first user of the shelf likes Bo Beta's books and no others; of 8 earlier ones 3 are his."""
-    render = Renderer(SHELF, "many", "many-summary")
-    assert render.many(8, 8, needed=8).text == (
-        "Of 8 books before, the user liked 38%.\n"
-        "Ana Alpha: liked 0% of 5.\n"
-        "Bo Beta: liked 100% of 3.\n"
-        "Does the user like the book?\n"
-        "Tome {6} of 100 % Ümläut:"
-    )
-    assert render.many(6, 8, needed=8).text.startswith("Of 6 books before, ")  # what is shown as a line is not counted
-    assert render.many(0, 8, needed=8).text.startswith("Does the user like the book?\n")
+def test_taste_counted_in_every_line():
+    """Of Bo Beta's books the user liked both shown before (a book of his counts for the later ones), of Ana Alpha's none of five."""
+    render = Renderer(SHELF, "many", "many-counted")
+    groups = [SHELF.fields[SHELF.about.group_field].text(int(item)) for item in SHELF.event_item]
+    first = int(SHELF.user_offsets[SHELF.event_user[8]])
+    lines = render.many(first, 8, needed=first).text.splitlines()[1:]
+    for event, line in zip(range(first, 9), lines, strict=True):
+        before = SHELF.event_label[first:event]
+        liked, of = 2.5 + before.sum(), 5 + len(before)  # towards one half, as if five more
+        alike = [SHELF.event_label[other] for other in range(first, event) if groups[other] == groups[event]]
+        share = (sum(alike) + 5 * liked / of) / (len(alike) + 5)  # towards all of the user's, as if five more
+        assert f"; liked {100 * share:.0f}% of such)" in line
 
 
 def test_anonymous_titles_show_no_title():
@@ -115,7 +115,7 @@ def test_a_budget_costs_the_oldest_history_and_never_the_question(row, history, 
         assert prompt.text == whole.text
 
 
-@given(data=st.data(), template=st.sampled_from(["many", "many-summary"]), budget=st.integers(1, 150))
+@given(data=st.data(), template=st.sampled_from(["many", "many-counted"]), budget=st.integers(1, 150))
 def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, template, budget):
     user = data.draw(st.integers(1, SHELF.users))
     first, end = int(SHELF.user_offsets[user]), int(SHELF.user_offsets[user + 1])
@@ -147,7 +147,7 @@ def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
     last = data.draw(st.integers(event, int(SHELF.user_offsets[SHELF.event_user[event] + 1]) - 1))
     assert Renderer(SHELF, "one", "one").one(row, 4).text == Renderer(other, "one", "one").one(row, 4).text
     begin = data.draw(st.integers(first, event))
-    for template in ("many", "many-summary"):
+    for template in ("many", "many-counted"):
         mine, flipped = (Renderer(world, "many", template).many(begin, last, begin).until(event) for world in (SHELF, other))
         assert mine.text == flipped.text and mine.history == event - begin and np.array_equal(mine.slots, flipped.slots)
 
@@ -173,3 +173,7 @@ def test_bad_templates(tmp_path: Path):
     wrong.write_text("[profile]\n[opening]\n[line]\n{titel}\n[answered]\n{answer}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"unknown placeholder in \[line\] of .*wrong.txt 'titel': did you mean 'title'\?"):
         read_template(str(wrong), "many")
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("[profile]\n[opening]\nLiked {alike}%\n[line]\n{title}\n[answered]\n{answer}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown placeholder in \[opening\] of .*elsewhere.txt 'alike'"):
+        read_template(str(elsewhere), "many")

@@ -1,6 +1,6 @@
 """Language models as recommenders: backbones, prompts, yes/no scoring, tuning, and the systems made of them.
 
-No module here loads torch when it is imported, except `scoring`, `tuning`, `processes`, and the fine-tuned small models
+No module here loads torch when it is imported, except `scoring`, `tuning`, `readout`, `processes`, and the fine-tuned small models
 (`text_classifier`, `ctr_bert`, `ptab`, `p5`).
 """
 

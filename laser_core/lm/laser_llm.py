@@ -90,6 +90,12 @@ class LaserLLMOptions:
     """retrieval: principal axes kept of the vectors"""
     engine: Literal["torch", "vllm"] = field(default="torch", metadata={"late": True})
     """what predicts; vllm, if installed, serves many requests on GPUs (tuning is torch's in any case)"""
+    learn: Literal["adapter", "readout"] = field(default="adapter", metadata={"late": True})
+    """adapter: LoRA, by gradients; readout: the model stays as it is, a regression reads its middle blocks (see `readout`)"""
+    depths: tuple[float, ...] = field(default=(0.6, 0.75), metadata={"late": True})
+    """readout: after which shares of the blocks to read"""
+    strengths: tuple[float, ...] = field(default=(1e-4, 3e-4, 1e-3), metadata={"late": True})
+    """readout: variances of a weight (the larger, the smaller the penalty) to choose from"""
 
     def __post_init__(self) -> None:
         backbones.get(self.backbone)
@@ -112,6 +118,12 @@ class LaserLLMOptions:
             raise UserError("options 'block' and 'targets' belong to prompt='many'")
         if self.engine == "vllm" and self.precision in ("int8", "4bit"):
             raise UserError(f"options 'engine' and 'precision': vllm computes in bf16 or fp32 here, not {self.precision}")
+        if not self.depths or min(self.depths) <= 0 or max(self.depths) > 1:
+            raise UserError(f"option 'depths' must be one or more numbers above 0 and at most 1, not {self.depths!r}")
+        if not self.strengths or min(self.strengths) <= 0:
+            raise UserError(f"option 'strengths' must be one or more positive numbers, not {self.strengths!r}")
+        if self.learn == "readout" and self.engine == "vllm":
+            raise UserError("options 'learn' and 'engine': vllm does not show what a readout reads, take engine=torch")
         if self.prompt == "many" and self.retrieval:
             raise UserError(
                 "option 'retrieval' belongs to prompt='one': with 'many' every rating is a target, and all of them share one history"
@@ -130,7 +142,7 @@ class Text:
 
 
 class LaserLLM(Recommender):
-    """A language model as recommender: zero-shot or in-context (`epochs=0`, or no shots), or tuned by LoRA."""
+    """A language model as recommender: zero-shot or in-context (`epochs=0`, or no shots), tuned by LoRA, or frozen and read out."""
 
     Options = LaserLLMOptions
 
@@ -235,6 +247,9 @@ class LaserLLM(Recommender):
         encoded = self._encode(texts)
         labels = [self._labels(dataset, text) for text in texts]
         self.labels_seen_ = len(np.unique(np.concatenate([text.prompt.events[own >= 0] for text, own in zip(texts, labels, strict=True)])))
+        if options.learn == "readout":
+            self._read_out(dataset, texts, encoded, labels, progress)
+            return self
         self.adapted_ = tuning.add_adapter(self.model_.model, self._tuning(options.learning_rates[0]), seed)
         spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
         validate = (lambda: self._log_loss(dataset, valid_rows[spread])) if len(spread) else None
@@ -263,6 +278,47 @@ class LaserLLM(Recommender):
         self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens}
         return self
 
+    def _read_out(
+        self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], labels: list[np.ndarray], progress: Progress
+    ) -> None:
+        """Learn a regression on the states of the frozen model, in the place of its answer words."""
+        from laser_core.lm import readout
+        from laser_core.lm.processes import team
+
+        if team().sharded:
+            raise UserError("option 'learn': a readout does not learn in several parts (FSDP): take the DDP settings, or learn=adapter")
+        self._cut_down()
+        learn = [np.flatnonzero(own >= 0) for own in labels]
+        read, saved = self._states(dataset, texts, encoded, learn, lambda done: progress("reading", done, len(encoded)))
+        wanted = np.concatenate([own[own >= 0] for own in labels])
+        own = np.concatenate([np.isin(slots, text.slots) for text, slots in zip(texts, learn, strict=True)])
+        users = dataset.event_user[np.concatenate([text.prompt.events[slots] for text, slots in zip(texts, learn, strict=True)])]
+        progress("regression", 0, 0)
+        *self.readout_, self.curve_ = readout.regress(np.concatenate(read), wanted, users, own, self.options.strengths)
+        fit_tokens = sum(len(text.tokens) for text in encoded)
+        self.cost_ = {"fit_texts": len(texts), "fit_tokens": fit_tokens, "stored_fit_seconds": round(saved, 3)}
+
+    def _cut_down(self) -> None:
+        """Keep of the open backbone what a readout reads."""
+        from laser_core.lm import readout
+
+        self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(self.model_.body.layers)))
+
+    def _states(
+        self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any
+    ) -> tuple[list[np.ndarray], float]:
+        """What `readout.stored` says of these answers of the texts."""
+        from laser_core.lm import readout
+        from laser_core.lm.processes import team
+
+        options, model, store = self.options, self.model_, None
+        if team().size == 1:
+            dtype = f"{options.precision} {next(model.parameters()).dtype}"
+            folder = backbones.fetch(options.backbone)
+            store = readout.state_store(options.backbone, folder, dtype, model.blocks, model.size, dataset.name)
+        wanted = [(text.prompt.text, own) for text, own in zip(texts, slots, strict=True)]
+        return readout.stored(model, store, wanted, encoded, self._pass_size(), done)
+
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
@@ -270,10 +326,14 @@ class LaserLLM(Recommender):
             self._retrieval(dataset, progress).prepare(wanted)
         odds, tokens = self._log_odds(dataset, wanted, progress, self._vllm().log_odds if self.options.engine == "vllm" else None)
         self.cost_ = {**self.cost_, "predict_tokens": tokens}
+        if self.readout_ is not None:
+            self.cost_["stored_predict_seconds"] = round(self._saved, 3)
         return (1 / (1 + np.exp(-odds)))[back]
 
     def parameter_count(self) -> int:
         """How many numbers `fit` learned (0 before)."""
+        if getattr(self, "readout_", None) is not None:
+            return len(self.readout_[0]) + 1
         if getattr(self, "adapted_", None) is None:
             return 0
         return sum(weight.numel() for name, weight in self.adapted_.named_parameters() if "lora_" in name)
@@ -285,7 +345,7 @@ class LaserLLM(Recommender):
         from laser_core.lm import scoring
 
         score = score or (lambda encoded, done: scoring.log_odds(self.model_, encoded, self._pass_size(), done))
-        odds = np.zeros(len(rows))
+        odds, self._saved = np.zeros(len(rows)), 0.0
         done, tokens = 0, 0
         source = self.texts(dataset, rows)
         while texts := list(islice(source, _CHUNK)):
@@ -296,8 +356,15 @@ class LaserLLM(Recommender):
             def report(texts_done: int, before: int = done, answered: np.ndarray = answered) -> None:
                 progress("scoring", before + int(answered[texts_done]), len(rows))
 
-            for text, own in zip(texts, score(encoded, report), strict=True):
-                odds[np.searchsorted(rows, text.rows)] = own[text.slots]
+            if self.readout_ is not None:
+                weight, bias = self.readout_
+                states, saved = self._states(dataset, texts, encoded, [text.slots for text in texts], report)
+                self._saved += saved
+                found = [own.astype(float) @ weight + bias for own in states]
+            else:
+                found = [own[text.slots] for text, own in zip(texts, score(encoded, report), strict=True)]
+            for text, own in zip(texts, found, strict=True):
+                odds[np.searchsorted(rows, text.rows)] = own
             done += int(answered[-1])
         return odds, tokens
 
@@ -356,7 +423,7 @@ class LaserLLM(Recommender):
         dtype = backbones.precision(self.options.precision, device)
         place = torch.device("cpu") if team().sharded else device  # tuning puts each process's part in its place
         model = backbones.load_decoder(self.options.backbone, dtype, place, progress, self.options.precision)
-        self.model_, self.answers_, self.adapted_ = AnswerModel(model, *answers), answers, None
+        self.model_, self.answers_, self.adapted_, self.readout_ = AnswerModel(model, *answers), answers, None, None
         self._engine: Engine | None = None
 
     def _vllm(self) -> Engine:
@@ -379,13 +446,14 @@ class LaserLLM(Recommender):
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `model.json` and, if tuned, `adapter/` (safetensors and its settings); never the backbone itself."""
+        """Write `model.json` and, if tuned, `adapter/` (safetensors and its settings) or `readout.safetensors`; never the backbone itself."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "class": type(self).__name__,
             "options": dataclasses.asdict(self.options),
             "answers": self.answers_,
             "tuned": self.adapted_ is not None,
+            "readout": self.readout_ is not None,
             "labels_seen": self.labels_seen_,
             "curve": self.curve_,
             "cost": self.cost_,
@@ -394,6 +462,11 @@ class LaserLLM(Recommender):
             from laser_core.lm import tuning
 
             tuning.save_adapter(self.adapted_, folder / "adapter", self.options.backbone)
+        if self.readout_ is not None:
+            from safetensors.numpy import save_file
+
+            weight, bias = self.readout_
+            save_file({"weight": np.ascontiguousarray(weight), "bias": np.array([bias])}, folder / "readout.safetensors")
         (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
@@ -413,9 +486,26 @@ class LaserLLM(Recommender):
             made = cls(make_options(cls.Options, state["options"]))
             made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
             answers, tuned = tuple(state["answers"]), bool(state["tuned"])
+            learned = _read_readout(folder) if state.get("readout") else None
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         made._open(answers)
         if tuned:
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
+        if learned is not None:
+            made._cut_down()
+            if len(learned[0]) != made.model_.size:
+                raise DataError(f"the readout in {folder} is for another backbone than {made.options.backbone}: fit it again")
+            made.readout_ = learned
         return made
+
+
+def _read_readout(folder: Path) -> tuple[np.ndarray, float]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        learned = load_file(folder / "readout.safetensors")
+        return learned["weight"], float(learned["bias"][0])
+    except SafetensorError as error:
+        raise ValueError(error) from None

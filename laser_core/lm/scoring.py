@@ -162,7 +162,7 @@ def stack(texts: Sequence[Encoded], length: int, size: int, device: torch.device
 def log_odds(
     model: AnswerModel, encoded: Sequence[Encoded], size: int, done: Callable[[int], None] = lambda texts: None
 ) -> list[np.ndarray]:
-    """Log-odds of yes at every answer of every text.
+    """Log-odds of yes at every answer of every text (with `readout.States` as the model: its states there).
 
     Launched as several processes (see `processes`), each reads its share and all get everything. Where memory does not suffice, passes of
     half the size are tried, once, and a warning says so.

@@ -53,7 +53,7 @@ _LOOK = {
     "laser-llm-many": ("#C1158F", "star-diamond"),
     "laser-llm-retrieval": ("#B4531A", "star-triangle-up"),
     "laser-llm-short": ("#B4447F", "star-triangle-down"),
-    "laser-llm-counted": ("#B8002E", "hexagram-dot"),
+    "laser-llm-counted": ("#D8405A", "triangle-ne"),
     "laser-crm": ("#2F4DFF", "hexagram"),
     "sim": ("#019C5C", "hexagon"),
     "autoint": ("#2091C3", "triangle-down"),

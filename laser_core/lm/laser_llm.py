@@ -446,7 +446,7 @@ class LaserLLM(Recommender):
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Write `model.json` and, if tuned, `adapter/` (safetensors and its settings) or `readout.safetensors`; never the backbone itself."""
+        """Write `model.json` and, if fitted, `adapter/` (safetensors and settings) or `readout.safetensors`; never the backbone itself."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "class": type(self).__name__,

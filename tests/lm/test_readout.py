@@ -1,4 +1,4 @@
-"""The read-out: the states it reads are transformers' own, the regression is scikit-learn's, and what is kept is what would be worked out."""
+"""The read-out: the states it reads are transformers' own, the regression is scikit-learn's, and what is kept is what was worked out."""
 
 from __future__ import annotations
 
@@ -118,15 +118,12 @@ def test_a_kill_loses_only_the_texts_under_way(shelf, tiny, tmp_path):
     plain, saved = readout.stored(states, None, wanted, encoded, 1)
     assert saved == 0
 
-    class Killed(Exception):
-        pass
-
     def kill(done: int) -> None:
         if done > 11:
-            raise Killed
+            raise KeyboardInterrupt
 
     store = VectorStore(tmp_path, states.size + 1, {})
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         readout.stored(states, store, wanted, encoded, 1, kill)
     assert 0 < len(VectorStore(tmp_path, states.size + 1, {})) < sum(len(slots) for _, slots in wanted)
     found, saved = readout.stored(states, VectorStore(tmp_path, states.size + 1, {}), wanted, encoded, 1)

@@ -103,7 +103,10 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     )
     facts[1].metric("Ratings in the prompt", f"{prompt.history}")
     known = probability is not None
-    facts[2].metric(f"P({words.markdown(yes)})", f"{probability:.3f}" if known else "—", help="Two-way softmax over the two answer words.")
+    how = "Two-way softmax over the two answer words."
+    if recommender.options.learn == "readout":
+        how = f"A regression on the frozen model's middle blocks, fitted on the N labels; with N = 0: {how.lower()}"
+    facts[2].metric(f"P({words.markdown(yes)})", f"{probability:.3f}" if known else "—", help=how)
     facts[3].metric(f"P({words.markdown(no)})", f"{1 - probability:.3f}" if known else "—")
     marks = {len(prompt.text): f" ▸ {yes} / {no} ?"}
     as_tokens, as_text = st.tabs(["Token by token", "Plain text"])

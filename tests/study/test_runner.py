@@ -123,6 +123,8 @@ def test_a_record_tells_how_it_came_to_be(small, registry, tmp_path):
     assert record["curve"] == [{"loss": 0.5}, {"loss": None}]
     assert record["cost"]["threads_seen"] == record["provenance"]["threads"] == 2
     assert record["cost"]["peak_memory_mb"] > 50
+    # what a store had ready counts at what it cost when it was made
+    assert 1000 <= record["cost"]["fit_seconds"] < 2000 and 5000 <= record["cost"]["predict_seconds"] < 6000
     assert record["provenance"]["profile"] == "smoke"
     assert len(record["draws"]["auc"]) == 1000
     assert row["auc_low"] < row["auc"] < row["auc_high"]

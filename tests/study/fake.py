@@ -46,7 +46,9 @@ class Fake(Recommender):
         time.sleep(self.options.sleep)
         self.seed_, self.labels_seen_ = seed, len(rows)
         self.curve_ = [{"loss": np.float32(0.5)}, {"loss": float("nan")}]
-        self.cost_ = {"threads_seen": int(os.environ["OMP_NUM_THREADS"]), "stored_fit_seconds": 1000.0, "stored_predict_seconds": 5000.0}
+        self.cost_ = {"threads_seen": int(os.environ["OMP_NUM_THREADS"])}
+        if self.options.scale == 0.5:
+            self.cost_ |= {"stored_fit_seconds": 1000.0, "stored_predict_seconds": 5000.0}
         return self
 
     def _trouble(self, kind: str) -> None:

@@ -24,7 +24,14 @@ from laser_core.systems import SYSTEMS
 DATASET, PLAIN = "ml-1m", "statistics=false"
 titles = {name: datasets.about(name).title for name in datasets.NAMES}
 table = results(DATASET)
-chosen = [("history-lr", ""), ("stats-lr", ""), ("sim", ""), ("sim", PLAIN), ("laser-crm", ""), ("laser-llm", "")]
+chosen = [
+    ("history-lr", ""),
+    ("stats-lr", ""),
+    ("sim", ""),
+    ("sim", PLAIN),
+    ("laser-crm", ""),
+    ("laser-llm-counted", "block=1"),
+]
 keep = [pair in chosen for pair in zip(table["system"], table["variant"], strict=True)]
 print(f"profile: {profile()} · {len(table)} recorded points on {titles[DATASET]}")
 missing = "not run: laser study run crm-ml-1m"

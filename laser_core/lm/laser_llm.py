@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from laser_core import __version__
+from laser_core.crm.statistics import event_statistics
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
@@ -92,6 +93,8 @@ class LaserLLMOptions:
     """what predicts; vllm, if installed, serves many requests on GPUs (tuning is torch's in any case)"""
     learn: Literal["adapter", "readout"] = field(default="adapter", metadata={"late": True})
     """adapter: LoRA, by gradients; readout: the model stays as it is, a regression reads its middle blocks (see `readout`)"""
+    statistics: bool = field(default=False, metadata={"late": True})
+    """readout: read the causal history statistics beside the model's blocks, as conventional models with the enriched input do"""
     depths: tuple[float, ...] = field(default=(0.6, 0.75), metadata={"late": True})
     """readout: after which shares of the blocks to read"""
     strengths: tuple[float, ...] = field(default=(1e-4, 3e-4, 1e-3), metadata={"late": True})
@@ -122,6 +125,8 @@ class LaserLLMOptions:
             raise UserError(f"option 'depths' must be one or more numbers above 0 and at most 1, not {self.depths!r}")
         if not self.strengths or min(self.strengths) <= 0:
             raise UserError(f"option 'strengths' must be one or more positive numbers, not {self.strengths!r}")
+        if self.statistics and self.learn != "readout":
+            raise UserError("option 'statistics' belongs to learn='readout': an adapter reads the prompt only")
         if self.learn == "readout" and self.engine == "vllm":
             raise UserError("options 'learn' and 'engine': vllm does not show what a readout reads, take engine=torch")
         if self.prompt == "many" and self.retrieval:
@@ -294,7 +299,9 @@ class LaserLLM(Recommender):
         own = np.concatenate([np.isin(slots, text.slots) for text, slots in zip(texts, learn, strict=True)])
         users = dataset.event_user[np.concatenate([text.prompt.events[slots] for text, slots in zip(texts, learn, strict=True)])]
         progress("regression", 0, 0)
-        *self.readout_, self.curve_ = readout.regress(np.concatenate(read), wanted, users, own, self.options.strengths)
+        states = np.concatenate(read)
+        counted = states.shape[1] - self.model_.size
+        *self.readout_, self.curve_ = readout.regress(states, wanted, users, own, self.options.strengths, counted)
         fit_tokens = sum(len(text.tokens) for text in encoded)
         self.cost_ = {"fit_texts": len(texts), "fit_tokens": fit_tokens, "stored_fit_seconds": round(saved, 3)}
 
@@ -307,7 +314,7 @@ class LaserLLM(Recommender):
     def _states(
         self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any
     ) -> tuple[list[np.ndarray], float]:
-        """What `readout.stored` says of these answers of the texts."""
+        """What `readout.stored` says of these answers of the texts; with option statistics, theirs beside it."""
         from laser_core.lm import readout
         from laser_core.lm.processes import team
 
@@ -317,7 +324,12 @@ class LaserLLM(Recommender):
             folder = backbones.fetch(options.backbone)
             store = readout.state_store(options.backbone, folder, dtype, model.blocks, model.size, dataset.name)
         wanted = [(text.prompt.text, own) for text, own in zip(texts, slots, strict=True)]
-        return readout.stored(model, store, wanted, encoded, self._pass_size(), done)
+        read, saved = readout.stored(model, store, wanted, encoded, self._pass_size(), done)
+        if options.statistics:
+            counted = event_statistics(dataset, np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)]))
+            ends = np.cumsum([len(own) for own in slots])[:-1]
+            read = [np.hstack(pair) for pair in zip(read, np.split(counted, ends), strict=True)]
+        return read, saved
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
@@ -494,7 +506,7 @@ class LaserLLM(Recommender):
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         if learned is not None:
             made._cut_down()
-            if len(learned[0]) != made.model_.size:
+            if (len(learned[0]) > made.model_.size) != made.options.statistics or len(learned[0]) < made.model_.size:
                 raise DataError(f"the readout in {folder} is for another backbone than {made.options.backbone}: fit it again")
             made.readout_ = learned
         return made

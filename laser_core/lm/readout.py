@@ -31,6 +31,7 @@ from laser_core.metrics.ranking import log_loss
 from laser_core.settings import get_settings
 
 _READING = 1  # raised when the same text begins to give other states
+FREEDOM = 10.0
 FOLDS = 5  # of users: the penalty is chosen by the log loss on users left out
 
 
@@ -136,7 +137,7 @@ def state_store(backbone: str, folder: Path, dtype: str, blocks: tuple[int, ...]
 
 
 def regress(
-    states: np.ndarray, labels: np.ndarray, users: np.ndarray, own: np.ndarray, strengths: Sequence[float]
+    states: np.ndarray, labels: np.ndarray, users: np.ndarray, own: np.ndarray, strengths: Sequence[float], statistics: int = 0
 ) -> tuple[np.ndarray, float, list[dict[str, float]]]:
     """Fit w and v on standardised states by logistic regression with a quadratic penalty.
 
@@ -145,6 +146,8 @@ def regress(
 
     Args:
         states: `(answers, size)`.
+        statistics: So many of the last columns are not states but counts that are known to matter: their weights may be `FREEDOM` times
+            as large.
         labels: `(answers,)` 0 or 1.
         users: `(answers,)` whose answer it is.
         own: `(answers,)` whether it is a shot's own answer (else one of its history).
@@ -154,6 +157,7 @@ def regress(
         w `(size,)` and v for states as they come, and one entry a strength: strength, log_loss on users left out.
     """
     mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
+    scale[states.shape[1] - statistics :] /= FREEDOM
     standard = (states - mean) / scale
     tried: list[dict[str, float]] = []
     if len(strengths) > 1 and len(np.unique(users[own])) >= FOLDS:

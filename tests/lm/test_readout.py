@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from laser_core.crm.statistics import statistic_names
 from laser_core.errors import DataError, UserError
 from laser_core.knowledge.store import VectorStore
 from laser_core.lm import backbones, readout, scoring
@@ -68,6 +69,35 @@ def test_the_penalty_is_chosen_on_the_shots_of_users_left_out():
     flipped = np.where(own, labels, 1 - labels)  # what is not a shot's own answer is learned from, but never judged by
     _, _, tried = readout.regress(told, flipped, users, own, (1e-4, 10.0))
     assert min(tried, key=lambda entry: entry["log_loss"])["strength"] == 1e-4
+
+
+def test_counts_beside_the_states_are_penalised_less():
+    """The last columns' penalty is a hundredth: the same as if they had been ten times as large."""
+    generator = np.random.default_rng(2)
+    states = generator.normal(size=(300, 6))
+    labels = (states[:, 0] + states[:, 5] + generator.logistic(size=300) > 0).astype(int)
+    weight, bias, _ = readout.regress(states, labels, np.arange(300), np.ones(300, bool), (0.001,), statistics=2)
+    standard = StandardScaler().fit_transform(states) * [1, 1, 1, 1, readout.FREEDOM, readout.FREEDOM]
+    other = LogisticRegression(C=0.001, max_iter=1000).fit(standard, labels)
+    np.testing.assert_allclose(states @ weight + bias, other.decision_function(standard), atol=1e-4)
+
+
+def test_statistics_reach_the_prediction(shelf, tiny, tmp_path):
+    """A history that changes nothing in the prompt's few lines changes a prediction that reads statistics of all of it."""
+    rows = shelf.shots(60, seed=0)
+    row = int(shelf.test[-1])
+    first = int(shelf.user_offsets[shelf.event_user[shelf.sample_event[row]]])
+    rating, label = shelf.event_rating.copy(), shelf.event_label.copy()
+    label[first], rating[first] = 1 - label[first], rating[first] % 10 + 1
+    other = type(shelf)(**{**shelf.__dict__, "event_label": label, "event_rating": rating})
+    for statistics in (False, True):
+        model = make(tiny, history=2, statistics=statistics).fit(shelf, rows, shelf.valid)
+        changed = model.predict(other, np.array([row])) - model.predict(shelf, np.array([row]))
+        assert (abs(changed[0]) > 1e-6) == statistics
+        model.save(tmp_path / str(statistics))
+        again = LaserLLM.load(tmp_path / str(statistics))
+        np.testing.assert_array_equal(again.predict(shelf, shelf.test), model.predict(shelf, shelf.test))
+        assert model.parameter_count() == 2 * 32 + 1 + statistics * len(statistic_names(shelf))
 
 
 def test_it_learns_a_planted_taste(tiny):
@@ -155,6 +185,7 @@ def test_without_shots_it_is_the_untuned_model(shelf, tiny):
         ({"depths": (1.5,)}, "option 'depths'"),
         ({"strengths": (0.0,)}, "option 'strengths'"),
         ({"engine": "vllm"}, "options 'learn' and 'engine'"),
+        ({"learn": "adapter", "statistics": True}, "option 'statistics' belongs to learn='readout'"),
     ],
 )
 def test_impossible_options(tiny, options, said):

@@ -2,8 +2,8 @@
 # # LoRA with few labels: Laser, LLM only
 #
 # **You will** write a low-rank adapter in eight lines, prove that it is a change of weights and nothing else, count what
-# one label and what many answers in one sequence teach, tune a language model on a handful of labels, and choose which
-# ratings it reads.
+# one label and what many answers in one sequence teach, tune a language model on a handful of labels or only read it out,
+# and choose which ratings it reads.
 #
 # Data: MovieLens-small (comes with the kit); recorded figures. Machine: any, no GPU; SmolLM2-135M and MiniLM-L6
 # (`laser doctor --fetch`, and the kit fetches MiniLM when first asked). Time: 60 minutes with the exercises. You need:
@@ -129,6 +129,18 @@ else:
 #
 # Adapters in the last ten blocks only (the backward pass ends there), short prompts, five ratings. This is the system
 # `laser-llm-short`, what two busy cores can tune while you read this paragraph.
+#
+# ## Or do not tune it: read it out
+#
+# A model's own *yes* and *no* are a narrow window on what it has worked out of a prompt. Leave all of it frozen and fit a
+# logistic regression on its hidden states $h_{18}, h_{22}$ (after blocks 18 and 22 of 30) where the answer belongs, a
+# *linear probe* (Alain and Bengio, 2016):
+#
+# $$\operatorname{logit} \hat p = w^\top [h_{18}; h_{22}] + v$$
+#
+# Nothing is passed backwards and the top blocks need not run: to learn from a text costs less than to score it once. The
+# kit's `laser-llm-counted` does this (`laser_core/lm/readout.py`). Its prompts also say in each line how many of the films
+# of that genre the user liked so far, a count that no small model can make for itself.
 
 # %%
 n, rows = pick(8, 64), data.test_rows(pick(16, 128, 1024))
@@ -138,35 +150,35 @@ valid = data.validation_rows(n, seed=0)
 scored = {}
 reference = create("history-lr").fit(data, data.shots(n, 0), valid, seed=0)
 scored["History-LR, same labels"] = reference.predict(data, rows)
-if here:
-    fresh = create("laser-llm-short", epochs=0).fit(data, data.shots(n, 0), valid, seed=0)
-    scored["not tuned"] = fresh.predict(data, rows)
-    model = create("laser-llm-short").fit(data, data.shots(n, 0), valid, seed=0)
-    scored["tuned"] = model.predict(data, rows)
-    print(f"N = {n}, labels seen {model.labels_seen_}, {model.parameter_count():,} numbers learned,", end=" ")
-    print(f"{model.cost_['fit_tokens']:,} tokens read")
+answering = {
+    "not tuned": ("laser-llm-short", {"epochs": 0}),
+    "tuned": ("laser-llm-short", {}),
+    "read out": ("laser-llm-counted", {"history": 5, "block": 1}),
+}
+for name, (system, options) in answering.items() if here else ():
+    model = create(system, **options).fit(data, data.shots(n, 0), valid, seed=0)
+    scored[name] = model.predict(data, rows)
+    print(f"{name}: labels seen {model.labels_seen_}, {model.parameter_count():,} numbers learned")
 table = pd.DataFrame({name: {"AUC": auc(labels, p), "log loss": log_loss(labels, p)} for name, p in scored.items()}).T
 print(f"profile: {profile()} · {note}")
 table.round(3)
 
 # %%
-if here:
-    test = delong(labels, scored["tuned"], scored["not tuned"], users)
-    word = "a gain" if test.low > 0 else "a loss" if test.high < 0 else "no difference that these rows can show"
-    print(f"AUC, tuned minus not tuned: {test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}): {word}.")
-    test = delong(labels, scored["tuned"], scored["History-LR, same labels"], users)
-    word = "ahead of" if test.low > 0 else "behind" if test.high < 0 else "level with"
-    print(f"AUC, tuned minus History-LR: {test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}): {word} it.")
-looks = {"History-LR, same labels": "history-lr", "not tuned": "laser-llm", "tuned": "laser-llm-short"}
+pairs = [("tuned", "not tuned"), ("tuned", "History-LR, same labels"), ("read out", "History-LR, same labels")]
+for one, other in pairs if here else ():
+    test = delong(labels, scored[one], scored[other], users)
+    word = "ahead" if test.low > 0 else "behind" if test.high < 0 else "no difference that these rows can show"
+    print(f"AUC, {one} minus {other}: {test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f}): {word}.")
+looks = dict(zip(scored, ["history-lr", "laser-llm", "laser-llm-short", "laser-llm-counted"], strict=False))
 drawn = [(looks[name], name, labels, p) for name, p in scored.items()]
 show(figures.calibration(drawn, note, "Tuning: probabilities before and after"))
 
 # %% [markdown]
-# What to look at: how much, or how little, the table's last two rows differ. The untuned model continues the pattern of
-# answers before it was shown a single label of ours, and one pass over N prompts is a few optimizer steps. A picture of
-# "LoRA learned this user's taste" would be a story; the interval above says what these rows can carry. One seed and so few
-# rows cannot rank systems. The recorded runs have more of both; each is paired with History-LR at the same N, seeds and test
-# rows (`gap`, with its 95 % interval):
+# What to look at: how much, or how little, tuned and not tuned differ, and where the read-out stands. The untuned model
+# continues the pattern of answers before it was shown a single label of ours, and one pass over N prompts is a few
+# optimizer steps. A picture of "LoRA learned this user's taste" would be a story; the interval above says what these rows
+# can carry. One seed and so few rows cannot rank systems. The recorded runs have more of both; each is paired with
+# History-LR at the same N, seeds and test rows (`gap`, with its 95 % interval):
 
 # %%
 table, points = beside("movielens-small", ["llm"])

@@ -31,16 +31,14 @@ def open_dashboard(port: int | None, browser: bool, say: Callable[[str], None]) 
         UserError: The port is taken.
         FaultError: The dashboard or streamlit is not here, or no port is free.
     """
-    script = PROJECT / "app" / "main.py"
+    script = PROJECT / "app" / "serve.py"
     if not script.exists():
         raise FaultError("the dashboard is not part of the installed package: run this in a clone of the project")
     if importlib.util.find_spec("streamlit") is None:
         raise FaultError('the dashboard needs streamlit: pip install -e ".[all]" -c constraints.txt')
     port = _free_port(port)
-    # Always headless: else streamlit asks newcomers for an email address and waits for the answer.
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it like Ctrl-C: nothing is left behind
-    process = subprocess.Popen([*command, "--server.address", _HOST, "--server.port", str(port)])
+    process = subprocess.Popen([sys.executable, str(script), str(port)])
     try:
         if _answers(process, port):
             say(f"the dashboard is open: http://{_HOST}:{port} (Ctrl-C ends it)")

@@ -1,9 +1,9 @@
 """How fast is the dashboard on a large store? Not a test: times depend on the machine.
 
     python tests/app/bench_dashboard.py            # makes a store of 2,000 cells and 2 million predictions, drives Chromium, prints seconds
-    python tests/app/bench_dashboard.py --sessions 20
+    python tests/app/bench_dashboard.py --sessions 20 --pause 10    # 20 readers at once, who look at each page for about ten seconds
 
-Needs playwright and Chromium, as tests/app/test_browser.py does.
+The browsers compute on this machine too, six times as much as the server: many sessions without a pause measure them. Needs playwright and Chromium, as tests/app/test_browser.py does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import itertools
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -49,18 +50,24 @@ def make_store(folder: Path) -> None:
 def settle(page) -> None:
     page.wait_for_selector("h1")
     page.wait_for_selector("[data-testid=stPageLink-NavLink]", state="attached")
-    page.wait_for_function(FINISHED)
+    page.wait_for_function(FINISHED, polling=50)
 
 
 def chromium(playwright):
     return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
 
 
-async def visits(address: str, sessions: int) -> list[float]:
-    """Seconds of each page view of so many sessions at once, each with cookies and storage of its own, that walk through the pages."""
+async def visits(address: str, sessions: int, pause: float = 0) -> list[float]:
+    """Seconds of each page view of so many sessions at once, each with cookies and storage of its own, that walk through the pages.
+
+    Between two views a session waits for `pause` seconds, at random between half and one and a half of it.
+    """
     from playwright.async_api import async_playwright
 
+    draw = random.Random(0)
+
     async def one(browser) -> list[float]:
+        await asyncio.sleep(draw.uniform(0, pause))
         page = await (await browser.new_context(viewport={"width": 1280, "height": 900})).new_page()
         page.set_default_timeout(300_000)
         seconds = []
@@ -72,8 +79,9 @@ async def visits(address: str, sessions: int) -> list[float]:
                 await page.get_by_test_id("stSidebar").get_by_role("link", name=title, exact=True).click()
             heading = page.get_by_role("heading", level=1)
             await heading.filter(has_text=title if title not in (None, "Overview") else "Do large").wait_for()
-            await page.wait_for_function(FINISHED)
+            await page.wait_for_function(FINISHED, polling=50)
             seconds.append(time.perf_counter() - begun)
+            await asyncio.sleep(pause * draw.uniform(0.5, 1.5))
         return seconds
 
     async with async_playwright() as playwright:
@@ -88,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, help="a store to use instead of making one")
     parser.add_argument("--sessions", type=int, default=0, help="so many sessions at once")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between two page views of a session, on average")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, socket.socket() as free:
         folder = given.store or Path(scratch) / "runs"
@@ -98,7 +107,7 @@ def main() -> None:
         free.close()
         address = f"http://localhost:{port}"
         environment = {**os.environ, "LASER_STORE": str(folder), "LASER_RECORDED": str(Path(scratch) / "none")}
-        command = [sys.executable, "-m", "streamlit", "run", str(APP / "main.py"), "--server.port", str(port)]
+        command = [sys.executable, str(APP / "serve.py"), str(port)]
         server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=scratch)
         try:
             while True:
@@ -130,9 +139,11 @@ def main() -> None:
                     settle(page)
                     print(f"filter, {option}: {time.perf_counter() - begun:.2f} s")
             if given.sessions:
-                seconds = sorted(asyncio.run(visits(address, given.sessions)))
+                seconds = sorted(asyncio.run(visits(address, given.sessions, given.pause)))
                 middle = statistics.median(seconds)
-                print(f"{given.sessions} sessions, {len(seconds)} page views: median {middle:.2f} s, slowest {seconds[-1]:.2f} s")
+                print(
+                    f"{given.sessions} sessions, {len(seconds)} page views, pauses of {given.pause:g} s: median {middle:.2f} s, slowest {seconds[-1]:.2f} s"
+                )
             used = psutil.Process(server.pid).cpu_times()
             print(f"the server took {used.user + used.system:.1f} CPU seconds in all; load average {os.getloadavg()[0]:.1f}")
             print(f"memory of the server: {psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MB")

@@ -67,7 +67,7 @@ def server(made_store, small, tmp_path_factory):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "LASER_STORE": str(store), "LASER_RECORDED": str(store.parent / "recorded"), "LASER_HOME": str(home)}
-    command = [sys.executable, "-m", "streamlit", "run", str(APP / "main.py"), "--server.port", str(port)]
+    command = [sys.executable, str(APP / "serve.py"), str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=store.parent)
     address = f"http://localhost:{port}"
     try:

@@ -3,7 +3,8 @@
     python tests/app/bench_dashboard.py            # makes a store of 2,000 cells and 2 million predictions, drives Chromium, prints seconds
     python tests/app/bench_dashboard.py --sessions 20 --pause 10    # 20 readers at once, who look at each page for about ten seconds
 
-The browsers compute on this machine too, six times as much as the server: many sessions without a pause measure them. Needs playwright and Chromium, as tests/app/test_browser.py does.
+The browsers compute on this machine too, six times as much as the server: many sessions without a pause measure them.
+Needs playwright and Chromium, as tests/app/test_browser.py does.
 """
 
 from __future__ import annotations
@@ -141,9 +142,8 @@ def main() -> None:
             if given.sessions:
                 seconds = sorted(asyncio.run(visits(address, given.sessions, given.pause)))
                 middle = statistics.median(seconds)
-                print(
-                    f"{given.sessions} sessions, {len(seconds)} page views, pauses of {given.pause:g} s: median {middle:.2f} s, slowest {seconds[-1]:.2f} s"
-                )
+                whole = f"{given.sessions} sessions, {len(seconds)} page views, pauses of {given.pause:g} s"
+                print(f"{whole}: median {middle:.2f} s, slowest {seconds[-1]:.2f} s")
             used = psutil.Process(server.pid).cpu_times()
             print(f"the server took {used.user + used.system:.1f} CPU seconds in all; load average {os.getloadavg()[0]:.1f}")
             print(f"memory of the server: {psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MB")

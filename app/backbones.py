@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 import streamlit as st
-from shared import heading, number_column, results, shots_name, show_table, text_column, title_of
+from shared import choose_dataset, heading, number_column, results, shots_in_order, shots_name, show_table, text_column
+from state import choose
 
 from laser_core import figures
 from laser_core.lm import backbones
-from laser_core.study import paper
+from laser_core.study import paper, summary
 from laser_core.systems import SYSTEMS
+
+
+def backbone_of(options: dict[str, Any]) -> str:
+    """The language model that a system reads with: the one that answers or is tuned, else the encoder of its texts."""
+    name = options.get("backbone") or options.get("encoder") or "not stated"
+    return backbones.BACKBONES[name].label if name in backbones.BACKBONES else name
+
 
 heading("Backbones", "Does the claim hold whichever language model is behind it? The paper's Table 3 beside our own results.")
 
@@ -34,26 +43,23 @@ if readers.empty:
     )
     st.code("laser doctor --fetch\nlaser demo", language="bash")
 else:
-    parts = []
-    for dataset in readers["dataset"].unique():
-        points = results().summary(dataset)
-        options = readers[readers["dataset"] == dataset].drop_duplicates(["system", "variant"]).set_index(["system", "variant"])["options"]
-        for row in points.to_dict("records"):
-            text = options.get((row["system"], row["variant"]))
-            if text is not None:
-                backbone = json.loads(text).get("backbone", "not stated")
-                label = backbones.BACKBONES[backbone].label if backbone in backbones.BACKBONES else backbone
-                parts.append(
-                    {"Data set": title_of(dataset), "Backbone": label, "name": figures.system_label(row["system"], row["variant"]), **row}
-                )
-    table = pd.DataFrame(parts)
+    left, right = st.columns(2)
+    with left:
+        there = set(readers["dataset"])
+        dataset = choose_dataset([name for name in results().datasets() if name in there], default="ml-1m")
+    points = summary.widest(results().summary(dataset))
+    points = points[points["system"].isin(set(readers["system"]))]
+    with right:
+        all_shots = shots_in_order(points["shots"])
+        shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
+    table = points[points["shots"] == shots]
+    options = readers[readers["dataset"] == dataset].drop_duplicates(["system", "variant"]).set_index(["system", "variant"])["options"]
+    used = [json.loads(options[pair]) for pair in zip(table["system"], table["variant"], strict=True)]
     show_table(
         pd.DataFrame(
             {
-                "Data set": table["Data set"],
-                "Backbone": table["Backbone"],
-                "System": table["name"],
-                "N": [shots_name(value) for value in table["shots"]],
+                "System": [figures.system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)],
+                "Backbone": [backbone_of(own) for own in used],
                 "AUC": table["auc"],
                 "Low": table["auc_low"],
                 "High": table["auc_high"],
@@ -66,7 +72,7 @@ else:
         "table-3-ours",
         "Our results of language-model systems by backbone",
         {
-            "System": text_column("System", width="medium"),
+            "System": text_column("System", width="large", pinned=True),
             "AUC": number_column("AUC"),
             "Low": number_column("95 % low"),
             "High": number_column("95 % high"),

@@ -33,7 +33,7 @@ from state import carried, choose
 
 from laser_core import figures
 from laser_core.metrics import relative_improvement
-from laser_core.study import contrast, paper
+from laser_core.study import contrast, paper, summary
 from laser_core.systems import SYSTEMS
 
 VIEWS = {
@@ -60,14 +60,14 @@ with second:
     shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
 with third:
     metric = choose_metric()
-at_n = points[points["shots"] == shots]
+at_n = summary.widest(points[points["shots"] == shots])
 shown = choose_systems(at_n)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
 cells = chosen.done
 cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots)]
-cells = of_series(cells, shown)
+cells = summary.widest(of_series(cells, shown))
 measure = figures.METRICS[metric]
 read = partial(predictions, chosen.origin)
 scale = f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"

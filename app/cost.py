@@ -23,7 +23,7 @@ from shared import (
 from state import amount, choose
 
 from laser_core import figures
-from laser_core.study import paper
+from laser_core.study import paper, summary
 from laser_core.systems import SYSTEMS
 
 COSTS = {
@@ -40,7 +40,7 @@ if not need_results(chosen):
 first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
 with first:
     dataset = choose_dataset(chosen.datasets())
-points = chosen.summary(dataset)
+points = summary.widest(chosen.summary(dataset))
 with second:
     all_shots = shots_in_order(points["shots"])
     shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)

@@ -30,7 +30,7 @@ from state import choose, choose_many, switch
 
 from laser_core import figures
 from laser_core.errors import UserError
-from laser_core.study import contrast
+from laser_core.study import contrast, summary
 from laser_core.systems import SYSTEMS
 
 heading(
@@ -64,6 +64,11 @@ with fourth:
 if seeds:
     cells = cells[cells["seed"].isin(seeds)]
     points = chosen.summary(dataset, cells)
+largest = summary.widest(points)
+if len(largest) < len(points) and not switch(
+    "subsets", "Smaller test sets too", help="Some systems were also scored on a part of the test split, beside those that cost more."
+):
+    points = largest
 shown = choose_systems(points, leading=points)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")

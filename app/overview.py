@@ -57,11 +57,12 @@ def safe(series: tuple[str, str]) -> str:
 
 
 def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
-    """The smallest N at which systems with and without a language model can be compared."""
-    for n in shots_in_order(points["shots"]):
-        families = {SYSTEMS[name].family for name in points[points["shots"] == n]["system"] if name in SYSTEMS}
-        if families & {*contrast.LM_FAMILIES} and families & {"reference", "crm"}:
-            return n
+    """The smallest N at which systems with and without a language model can be compared, conventional models among them if anywhere."""
+    for others in ({"crm"}, {"reference"}):
+        for n in shots_in_order(points["shots"]):
+            families = {SYSTEMS[name].family for name in points[points["shots"] == n]["system"] if name in SYSTEMS}
+            if families & {*contrast.LM_FAMILIES} and families & others:
+                return n
     return None
 
 
@@ -206,7 +207,7 @@ else:
     left = middle = right = st.sidebar
 with left:
     dataset = choose_dataset(chosen.datasets())
-points = chosen.summary(dataset)
+points = summary.widest(chosen.summary(dataset))
 cells = chosen.done[chosen.done["dataset"] == dataset]
 with middle:
     shots = choose(
@@ -215,7 +216,6 @@ with middle:
         shots_in_order(points["shots"]),
         default=first_with_a_verdict(points),
         name=shots_name,
-        kind="buttons",
         help=figures.SHOTS_NOTE,
     )
 found = verdict_of(chosen.origin, cells, shots)

@@ -173,10 +173,10 @@ def test_users(dataset_name: str, version: str) -> pd.Series:
     return pd.Series(dataset.sample_user(dataset.test)).value_counts()
 
 
-def choose_dataset(known: list[str], all_known: bool = False) -> str:
+def choose_dataset(known: list[str], all_known: bool = False, default: str | None = None) -> str:
     """The data set of a page: those with results, or with `all_known` every one of the kit."""
     options = [*known, *(name for name in datasets.NAMES if name not in known)] if all_known else known
-    return choose("dataset", "Data set", options, name=title_of)
+    return choose("dataset", "Data set", options, default=default, name=title_of)
 
 
 def choose_metric() -> str:

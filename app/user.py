@@ -35,6 +35,8 @@ from state import carried, choose, go
 from laser_core import figures
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError
+from laser_core.study import summary
+from laser_core.systems import SYSTEMS
 
 MOST_CANDIDATES = 20
 
@@ -105,11 +107,13 @@ done = chosen.done[chosen.done["dataset"] == name]
 left, right = st.columns(2, vertical_alignment="bottom")
 with left:
     options = shots_in_order(done["shots"])
-    shots = choose("n", "Models fitted on N labels", options, default=options[-1], name=shots_name, help=figures.SHOTS_NOTE)
+    asked = done[[name in SYSTEMS and SYSTEMS[name].family == "llm" for name in done["system"]]]  # its prompts are what to see here
+    most = shots_in_order(asked["shots"] if len(asked) else done["shots"])[-1]
+    shots = choose("n", "Models fitted on N labels", options, default=most, name=shots_name, help=figures.SHOTS_NOTE)
 with right:
     seeds = sorted(done["seed"].unique())
     seed = choose("seed", "Seed of the subset", seeds)
-cells = done[(done["shots"] == shots) & (done["seed"] == seed)]
+cells = summary.widest(done[(done["shots"] == shots) & (done["seed"] == seed)])
 points = chosen.summary(name)
 at_n = of_series(points[points["shots"] == shots], cells)
 cells = of_series(cells, choose_systems(at_n, leading=at_n))

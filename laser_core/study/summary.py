@@ -44,6 +44,16 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
 
 
+def widest(points: pd.DataFrame) -> pd.DataFrame:
+    """Of each series (system, options) only the points on its largest test set: one line each; untuned (N = 0) it may have another.
+
+    Args:
+        points: Rows of `summarise`, or results themselves.
+    """
+    most = points.groupby(["dataset", "system", "variant", points["train_rows"] == 0])["test_rows"].transform("max")
+    return points[points["test_rows"] == most]
+
+
 def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
     """The series to show first where there are too many to tell apart: of each family the highest AUC with the fewest
     and with the most labels.

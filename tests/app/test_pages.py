@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -375,3 +376,22 @@ print([name for name in ("torch", "transformers", "peft") if name in sys.modules
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "[]"
+
+
+def test_a_system_scored_on_two_test_sets_is_shown_once(stores, open_page, small, tmp_path, monkeypatch):
+    """On the larger one; the smaller one only where the reader asks for it."""
+    from laser_core.study.store import ResultStore
+
+    store = tmp_path / "two"
+    shutil.copytree(stores, store)
+    monkeypatch.setenv("LASER_STORE", str(store))
+    add_cell(ResultStore(store), small, "din", 64, 1, 0.5, LM_ROWS)
+    user = int(small.sample_user(small.test_rows(LM_ROWS)[:1])[0])
+    said = open_page("user.py", user=str(user), n="64", seed="1", systems="din").dataframe[-1].value
+    assert said["System"].tolist() == ["DIN"]
+    beside = open_page("compare.py", n="64", systems="din").dataframe[0].value
+    assert "DIN" in set(beside["System"])
+    assert beside["System"].is_unique
+    for subsets, lines in (("no", {"DIN"}), ("yes", {f"DIN [{rows:,} test rows]" for rows in (LM_ROWS, len(small.test))})):
+        page = open_page("efficiency.py", systems="din", subsets=subsets)
+        assert {trace["name"] for trace in chart(page)["data"] if trace.get("showlegend") is not False} == lines

@@ -8,7 +8,7 @@ import pytest
 
 from laser_core import metrics
 from laser_core.study import paper
-from laser_core.study.summary import MEANS, POINT, half_width, leaders, settings_by_validation, summarise
+from laser_core.study.summary import MEANS, POINT, half_width, leaders, settings_by_validation, summarise, widest
 
 
 def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame:
@@ -128,3 +128,11 @@ def test_settings_are_ranked_by_the_validation_loss_of_their_kept_epoch():
     assert best["valid_log_loss"].tolist() == pytest.approx([0.585, 0.61])
     assert best["behind"].tolist() == pytest.approx([0, 0.025])
     assert best["seeds"].tolist() == [2, 2]
+
+
+def test_the_widest_points_are_those_on_a_series_own_largest_test_set():
+    points = pd.DataFrame(
+        [("din", "", 64, 100), ("din", "", 256, 100), ("din", "", 64, 20), ("llm", "", 0, 20), ("llm", "", 64, 50), ("llm", "x", 64, 20)],
+        columns=["system", "variant", "train_rows", "test_rows"],
+    ).assign(dataset="d")
+    assert widest(points).index.tolist() == [0, 1, 3, 4, 5]

@@ -13,7 +13,7 @@ from laser_core import figures
 from laser_core.settings import get_settings
 from laser_core.study import contrast
 from laser_core.study.store import ResultStore
-from laser_core.study.summary import half_width, summarise
+from laser_core.study.summary import half_width, summarise, widest
 from laser_core.systems import SYSTEMS
 
 Value = TypeVar("Value")
@@ -54,8 +54,8 @@ def cells() -> pd.DataFrame:
 
 
 def results(dataset: str) -> pd.DataFrame:
-    """The recorded results of a data set as curves: one row a system, options and N, with intervals (`summarise`)."""
-    return summarise(cells()[cells()["dataset"] == dataset])
+    """The recorded results of a data set as curves: one row a system, options and N on its largest test set, with intervals."""
+    return widest(summarise(cells()[cells()["dataset"] == dataset]))
 
 
 @cache

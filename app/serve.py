@@ -1,12 +1,12 @@
-"""The dashboard's server: `laser app` starts it, `python app/serve.py PORT` too.
+"""The dashboard's server: `laser app` starts it, `python app/serve.py` too.
 
 What its first page needs is loaded before it answers. To work on the pages, `streamlit run app/main.py` shows each change as it is saved.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import sys
 from pathlib import Path
 
 import streamlit as st
@@ -42,6 +42,9 @@ def warm_up() -> None:
 app = st.App(Path(__file__).with_name("main.py"))
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The dashboard of the Laser study kit.")
+    parser.add_argument("port", type=int, nargs="?", default=8501)
+    port = parser.parse_args().port
     with contextlib.suppress(Exception):  # the page will say what is wrong
         warm_up()
-    app.run(config=CONFIG | {"server.port": int(sys.argv[1])})
+    app.run(config=CONFIG | {"server.port": port})

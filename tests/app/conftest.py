@@ -52,5 +52,5 @@ def app_modules(monkeypatch):
     """Let tests import what pages share, as Streamlit does."""
     monkeypatch.syspath_prepend(str(APP))
     yield
-    for name in ("knowledge_view", "live", "prompt_view", "shared", "state", "words"):
+    for name in ("knowledge_view", "live", "prompt_view", "serve", "shared", "state", "words"):
         sys.modules.pop(name, None)

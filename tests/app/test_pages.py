@@ -395,3 +395,12 @@ def test_a_system_scored_on_two_test_sets_is_shown_once(stores, open_page, small
     for subsets, lines in (("no", {"DIN"}), ("yes", {f"DIN [{rows:,} test rows]" for rows in (LM_ROWS, len(small.test))})):
         page = open_page("efficiency.py", systems="din", subsets=subsets)
         assert {trace["name"] for trace in chart(page)["data"] if trace.get("showlegend") is not False} == lines
+
+
+def test_the_server_warms_up_on_a_full_and_an_empty_store(stores, tmp_path, monkeypatch):
+    """Errors there are left for the page to tell, so nothing else would show that warming up is broken."""
+    import serve
+
+    serve.warm_up()
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "empty"))
+    serve.warm_up()

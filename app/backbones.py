@@ -47,12 +47,12 @@ else:
     with left:
         there = set(readers["dataset"])
         dataset = choose_dataset([name for name in results().datasets() if name in there], default="ml-1m")
-    points = summary.widest(results().summary(dataset))
+    points = results().summary(dataset)
     points = points[points["system"].isin(set(readers["system"]))]
     with right:
         all_shots = shots_in_order(points["shots"])
         shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
-    table = points[points["shots"] == shots]
+    table = summary.widest(points[points["shots"] == shots])
     options = readers[readers["dataset"] == dataset].drop_duplicates(["system", "variant"]).set_index(["system", "variant"])["options"]
     used = [json.loads(options[pair]) for pair in zip(table["system"], table["variant"], strict=True)]
     show_table(

@@ -40,7 +40,7 @@ if not need_results(chosen):
 first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
 with first:
     dataset = choose_dataset(chosen.datasets())
-points = summary.widest(chosen.summary(dataset))
+points = chosen.summary(dataset)
 with second:
     all_shots = shots_in_order(points["shots"])
     shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
@@ -57,7 +57,7 @@ with st.container(border=True):
     with right:
         daily = amount("daily", "Predictions a day", 1_000_000.0, 1.0, 1e12, help="For the yearly sum in the table.")
 
-shown = points[points["shots"] == shots].copy()
+shown = summary.widest(points[points["shots"] == shots]).copy()
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = shown["per_thousand"] * price_of_a_second
 label, column = COSTS[cost]

@@ -164,26 +164,20 @@ def test_what_the_readme_says_of_them_holds(recorded):
     assert recorded["Ease-LightGBM"]["all"] == max(auc["all"] for auc in recorded.values() if "all" in auc) > 0.8033
 
 
-def test_what_the_readme_says_of_the_language_model_alone_holds():
+def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
     """Ahead and level: whether the paired interval over seeds and test users leaves out zero."""
-    import numpy as np
+    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
+    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
+    from lesson import gap, recorded
 
-    from laser_core.study.contrast import auc_draws
-    from laser_core.study.store import ResultStore
-    from laser_core.study.summary import half_width
-
-    store = ResultStore(PROJECT / "results")
-    cells = store.cells()
+    cells = recorded().cells()
 
     def says(dataset: str, test_rows: int, n: int, variant: str) -> str:
         own = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["train_rows"] == n) & (cells["seed"] < 3)]
         one = own[(own["system"] == "laser-llm-counted") & (own["variant"] == variant)]
-        both = one.merge(own[own["system"] == "history-lr"], on="seed")
-        assert len(both) == 3
-        draws = [auc_draws(store.read(x)) - auc_draws(store.read(y)) for x, y in zip(both["key_x"], both["key_y"], strict=True)]
-        values = (both["auc_x"] - both["auc_y"]).to_numpy()
-        half = half_width(values, np.array([np.std(draw) for draw in draws]))
-        return "ahead" if values.mean() > half else "behind" if values.mean() < -half else "level"
+        found = gap(one, own[own["system"] == "history-lr"])
+        assert found["seeds"] == 3
+        return found["says"]
 
     for n in (256, 1024):
         assert says("movielens-small", 6_164, n, "") == says("movielens-small", 6_164, n, "statistics=true") == "ahead"

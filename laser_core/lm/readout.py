@@ -31,7 +31,7 @@ from laser_core.metrics.ranking import log_loss
 from laser_core.settings import get_settings
 
 _READING = 1  # raised when the same text begins to give other states
-FREEDOM = 10.0
+FREEDOM = 10.0  # how much larger the weights of counts may be than those of states
 FOLDS = 5  # of users: the penalty is chosen by the log loss on users left out
 
 

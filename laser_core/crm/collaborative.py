@@ -23,7 +23,7 @@ from typing import Self
 
 import numpy as np
 
-from laser_core.crm.statistics import ranges
+from laser_core.crm.statistics import ranges, rating_scale
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 
@@ -67,7 +67,7 @@ class Collaborative:
             UserError: The ridge is too small to invert anything.
         """
         events = dataset.sample_event[np.unique(rows)]
-        user, item, rating = dataset.event_user[events], dataset.event_item[events], _scale(dataset)[dataset.event_rating[events]]
+        user, item, rating = dataset.event_user[events], dataset.event_item[events], rating_scale(dataset)[dataset.event_rating[events]]
 
         givers = np.unique(user)
         fold = np.full(dataset.users + 1, FOLDS, dtype=np.int8)
@@ -99,7 +99,7 @@ class Collaborative:
         model = self.fold[dataset.event_user[targets]]
         for number in np.unique(model):
             mine = np.flatnonzero(model == number)
-            left = _scale(dataset)[dataset.event_rating] - self.mean[number, dataset.event_item]  # (events,) of the data set
+            left = rating_scale(dataset)[dataset.event_rating] - self.mean[number, dataset.event_item]  # (events,) of the data set
             length = targets[mine] - dataset.user_offsets[dataset.event_user[targets[mine]]]
             cuts = np.flatnonzero(np.diff(np.cumsum(length) // _PIECE)) + 1
             for piece in np.split(mine, cuts):
@@ -138,12 +138,6 @@ class Collaborative:
             KeyError: One is missing.
         """
         return cls(**{entry.name: arrays[prefix + entry.name] for entry in fields(cls)})
-
-
-def _scale(dataset: CTRDataset) -> np.ndarray:
-    """(ratings + 1,) what each rating code stands for, the lowest 0 and the highest 1; code 0 (no rating) is 0."""
-    values = np.asarray(dataset.rating_values[1:], dtype=np.float64)
-    return np.append(0.0, (values - values[0]) / max(values[-1] - values[0], 1e-9))
 
 
 def _item_means(item: np.ndarray, rating: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

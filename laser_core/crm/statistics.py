@@ -72,6 +72,12 @@ def event_statistics(dataset: CTRDataset, events: np.ndarray) -> np.ndarray:
     return table[place]
 
 
+def rating_scale(dataset: CTRDataset) -> np.ndarray:
+    """(ratings + 1,) what each rating code stands for, the lowest 0 and the highest 1; code 0 (no rating) is 0."""
+    values = np.asarray(dataset.rating_values[1:], dtype=np.float64)
+    return np.append(0.0, (values - values[0]) / max(values[-1] - values[0], 1e-9))
+
+
 def liked_share_alike(dataset: CTRDataset, events: np.ndarray) -> np.ndarray:
     """(events,) liked share of the user's earlier events whose item shares the group (genre, author) of the event's own."""
     column = statistic_names(dataset).index(f"liked share, same {dataset.about.group_field}")
@@ -98,9 +104,7 @@ def _statistics(dataset: CTRDataset, targets: np.ndarray) -> np.ndarray:
     begin = first[mine]  # (targets,) where the timeline of each begins
     at = begin + targets - start[mine]  # (targets,) places of the targets
 
-    values = np.asarray(dataset.rating_values[1:], dtype=np.float64)
-    scaled = (values - values[0]) / max(values[-1] - values[0], 1e-9)
-    fixed = np.append(0, np.rint(scaled * _FIXED_POINT).astype(np.int64))
+    fixed = np.rint(rating_scale(dataset) * _FIXED_POINT).astype(np.int64)
     # Everything that is counted of an event: itself, liked or not, its rating. (3, events)
     event_tally = np.stack([np.ones(len(event), np.int64), dataset.event_label[event].astype(np.int64), fixed[dataset.event_rating[event]]])
     before = np.cumsum(event_tally, axis=1) - event_tally  # everything earlier, of any user in this piece

@@ -70,7 +70,7 @@ def _write(name: str, prompts: Sequence[str], max_tokens: int) -> Iterator[list[
     """Pass by pass, greedily. Passes have fixed shapes, so a text does not depend on its neighbours."""
     import torch
 
-    model = _open(name)
+    model = open_decoder(name)
     chat = backbones.chat_format(name)
     tokenizer = backbones.tokenizer(name)
     ends = model.generation_config.eos_token_id
@@ -110,7 +110,8 @@ def _read(path: Path, cut: bool = False) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _open(name: str) -> torch.nn.Module:
+def open_decoder(name: str) -> torch.nn.Module:
+    """A causal language model, ready to write or to be asked for likelihoods."""
     from laser_core.device import torch_device
 
     device = torch_device()

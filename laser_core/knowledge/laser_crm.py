@@ -2,6 +2,8 @@
 
     fields of the CRM  =  its own fields  +  adapter(user vector)  +  adapter(item vector)
     dense numbers      =  its own numbers +  <user vector, item vector>                          (option `match`)
+                                          +  what the user thought of the nearest items          (option `nearby`)
+                                          +  how well a language model knows the item            (option `familiar`)
 
 The language model is frozen and only read while vectors are made; adapter and conventional model are trained together. Any conventional
 model can be the backbone (option `backbone_crm`): all of them read a sample's fields through `Embeddings`, where the adapter is put in.
@@ -24,7 +26,7 @@ from laser_core.crm.inputs import Inputs, Samples
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.knowledge.adapter import LinearAdapter, MixtureOfExperts
-from laser_core.knowledge.vectors import Tables, VectorOptions, Vectors
+from laser_core.knowledge.vectors import Known, Tables, VectorOptions, Vectors
 from laser_core.knowledge.writer import snapshot_end
 from laser_core.progress import Progress, no_progress
 
@@ -44,8 +46,6 @@ class LaserCRMOptions(VectorOptions, CRMOptions):
     """inside an expert"""
     adapter_scale: float = 0.1
     """factor on the adapter's output: it starts as small as embeddings do, and learns as slowly"""
-    match: bool = True
-    """how alike the two vectors are is one more dense number"""
 
     def __post_init__(self) -> None:
         CRMOptions.__post_init__(self)
@@ -106,7 +106,7 @@ class LaserCRM(CRM):
         options, sizes = self.options, self.inputs_.sizes
         if options.vectors == "none":
             return self.crm.Model(sizes, self.crm.options)
-        model = self.crm.Model(sizes._replace(fields=sizes.fields + 2, dense=sizes.dense + options.match), self.crm.options)
+        model = self.crm.Model(sizes._replace(fields=sizes.fields + 2, dense=sizes.dense + options.dense), self.crm.options)
         size = self.vectors.spaces["item"].axes.shape[1]
         if options.adapter == "linear":
             model.embeddings.adapter = LinearAdapter(2, size, options.embedding_size)
@@ -123,12 +123,14 @@ class LaserCRM(CRM):
             return samples
         (users, user_place), (items, item_place) = tables = self.vectors.tables(dataset, rows)
         size = _size(users)
-        return self._with_vectors(samples, tables, ((users * size, user_place), (items * size, item_place)))
+        numbers = self.vectors.numbers(dataset, rows, tables)
+        return _with_vectors(samples, numbers, ((users * size, user_place), (items * size, item_place)))
 
     def prepare(self, dataset: CTRDataset, rows: np.ndarray) -> None:
         """Make what serving looks up for these samples, and others of the same snapshots and items, and keep it in memory.
 
-        A prediction then reads two rows a sample. Takes 4 * (components + embedding size) bytes for each snapshot and item.
+        A prediction then reads two rows a sample, and those of the items that its user rated. Takes 4 * (components + embedding size)
+        bytes for each snapshot and item, and 512 for each item.
         """
         self.ready_ = None if self.options.vectors == "none" else self._make_ready(dataset, rows)
 
@@ -142,14 +144,7 @@ class LaserCRM(CRM):
         users, items = ready.places(rows)
         tables = (ready.vectors[0], users), (ready.vectors[1], items)
         fields = (ready.fields[0], users), (ready.fields[1], items)
-        return ready.model, self._with_vectors(self.crm.encode(dataset, rows), tables, fields)
-
-    def _with_vectors(self, samples: Samples, tables: Tables, vectors: Tables) -> Samples:
-        """The samples with what the model reads of their vectors, and how alike the two are."""
-        if self.options.match:
-            match = self.vectors.matches(tables)[:, None]  # (rows, 1)
-            samples = dataclasses.replace(samples, dense=np.concatenate([samples.dense, match], axis=1))
-        return dataclasses.replace(samples, vectors=vectors)
+        return ready.model, _with_vectors(self.crm.encode(dataset, rows), self.vectors.numbers(dataset, rows, tables, ready.known), fields)
 
     def _make_ready(self, dataset: CTRDataset, rows: np.ndarray) -> Ready:
         (users, user_place), (items, item_place) = self.vectors.tables(dataset, rows)
@@ -161,7 +156,7 @@ class LaserCRM(CRM):
         served = copy.deepcopy(self.model_)
         served.embeddings.adapter = nn.Identity()
         fields = tuple(adapted(adapter, number, table * _size(table)) for number, table in enumerate((users, items)))
-        return Ready(dataset, every, served, (user_rows, item_rows), (users, items), fields)
+        return Ready(dataset, every, served, (user_rows, item_rows), (users, items), fields, self.vectors.known(dataset, rows))
 
     def more_arrays(self) -> dict[str, np.ndarray]:
         """The axes of the vectors."""
@@ -188,6 +183,8 @@ class Ready:
     """(snapshots, components) and (items, components)"""
     fields: tuple[np.ndarray, np.ndarray]
     """(snapshots, embedding) and (items, embedding) what the adapter makes of them"""
+    known: Known
+    """what the dense numbers read of items"""
 
     def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(rows,) rows of the samples' snapshots and items in the tables."""
@@ -196,6 +193,11 @@ class Ready:
     def holds(self, rows: np.ndarray) -> bool:
         """Whether all of the samples can be looked up."""
         return all((places >= 0).all() for places in self.places(rows))
+
+
+def _with_vectors(samples: Samples, numbers: np.ndarray, vectors: Tables) -> Samples:
+    """The samples with what the model reads of their vectors."""
+    return dataclasses.replace(samples, dense=np.concatenate([samples.dense, numbers], axis=1), vectors=vectors)
 
 
 def _size(table: np.ndarray) -> np.float32:

@@ -16,13 +16,28 @@ import numpy as np
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.knowledge.encoder import encode
+from laser_core.knowledge.familiarity import familiarity
 from laser_core.knowledge.generate import generate
+from laser_core.knowledge.nearby import AXES, NUMBERS, nearby
 from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
 
 Tables = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """for user and item: (distinct, components) vectors, and (rows,) the place of each sample's"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the dense numbers of some samples read of items."""
+
+    place: np.ndarray
+    """(items + 1,) the row of each item in `nearby`, -1 for none"""
+    nearby: np.ndarray
+    """(distinct, axes) float32 vectors of the items before the samples, and of their own"""
+    familiar: np.ndarray
+    """(items + 1,) float32 how well the samples' own items are known"""
+
 
 _CAUTION = 5.0  # a user's mean is pulled towards zero as by so many neutral events
 
@@ -38,11 +53,17 @@ class VectorOptions:
     user_text: Literal["ratings", "history", "generated"] = "ratings"
     """what is encoded of a user; ratings: no text, but the vectors of the items that the user rated, liked minus disliked"""
     language_model: str = "smollm2-135m"
-    """who writes where texts are generated"""
+    """who writes where texts are generated, and is asked how well it knows a title"""
     snapshot: int = 0
     """a user's vector is made anew after so many events; 0: after 30 where texts are encoded, after each where ratings are added up"""
     components: int = 32
     """principal axes kept of the vectors"""
+    match: bool = True
+    """how alike the two vectors are is one more dense number"""
+    nearby: float = 0.1
+    """width of the kernel by which what the user thought of the items nearest to the target makes two more (`nearby.py`); 0: no such"""
+    familiar: bool = True
+    """how well `language_model` knows the item by its title is one more (`familiarity.py`)"""
     vectors: Literal["real", "random", "shuffled", "none"] = "real"
     """controls: random numbers instead of vectors, those of another item (and user), none at all"""
 
@@ -53,11 +74,18 @@ class VectorOptions:
             raise UserError(f"option 'snapshot' must be 0 (as fits the texts) or more, not {self.snapshot}")
         if self.components < 1:
             raise UserError(f"option 'components' must be 1 or more, not {self.components}")
+        if self.nearby < 0:
+            raise UserError(f"option 'nearby' must be 0 (none) or more, not {self.nearby}")
 
     @property
     def every(self) -> int:
         """Events between two snapshots."""
         return self.snapshot or (1 if self.user_text == "ratings" else 30)
+
+    @property
+    def dense(self) -> int:
+        """How many dense numbers a sample's vectors make."""
+        return self.match + NUMBERS * (self.nearby > 0) + self.familiar
 
 
 @dataclass(frozen=True)
@@ -92,21 +120,24 @@ class Vectors:
     def __init__(self, options: VectorOptions, progress: Progress = no_progress) -> None:
         self.options, self.progress = options, progress
         self.spaces: dict[str, Space] = {}
-        self.match = np.array([0.0, 1.0])  # mean and standard deviation of <user, item> among the fitted samples
+        self.scale = np.zeros((2, options.dense))  # mean and standard deviation of the dense numbers among the fitted samples
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
-        """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large a match is.
+        """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large the dense numbers are.
 
         Args:
             rows: The fitted samples; their labels are not read.
             items: The items that occur in them or their histories.
         """
-        components = self.options.components
-        self.spaces = {"item": Space.fit(self._raw_items(dataset, items), components)}
-        if self.options.user_text != "ratings":
-            self.spaces["user"] = Space.fit(self._raw_users(dataset, *self._snapshots(dataset, rows)[0]), components)
-        match = products(self.tables(dataset, rows))
-        self.match = np.array([match.mean(), max(match.std(), 1e-6)])
+        options, raw = self.options, self._raw_items(dataset, items)
+        self.spaces = {"item": Space.fit(raw, options.components)}
+        if options.nearby:
+            self.spaces["nearby"] = Space.fit(raw, AXES)
+        if options.user_text != "ratings":
+            self.spaces["user"] = Space.fit(self._raw_users(dataset, *self._snapshots(dataset, rows)[0]), options.components)
+        self.scale = np.stack([np.zeros(options.dense), np.ones(options.dense)])
+        numbers = self.numbers(dataset, rows, self.tables(dataset, rows))
+        self.scale = np.stack([numbers.mean(axis=0, dtype=float), np.maximum(numbers.std(axis=0, dtype=float), 1e-6)])
         return self
 
     def tables(self, dataset: CTRDataset, rows: np.ndarray) -> Tables:
@@ -120,21 +151,50 @@ class Vectors:
         item_vectors = self.spaces["item"](self._raw_items(dataset, items))
         return (user_vectors.astype(np.float32), user_place), (item_vectors.astype(np.float32), item_place)
 
-    def matches(self, tables: Tables) -> np.ndarray:
-        """(rows,) float32 standardised product of each sample's two vectors."""
-        mean, scale = self.match
-        return ((products(tables) - mean) / scale).astype(np.float32)
+    def numbers(self, dataset: CTRDataset, rows: np.ndarray, tables: Tables, known: Known | None = None) -> np.ndarray:
+        """(rows, numbers) float32, standardised: the product of each sample's two vectors, what `nearby` says, and `familiarity`.
+
+        Args:
+            tables, known: What `tables` and `known` give for these samples, or more than these.
+        """
+        options, known = self.options, known or self.known(dataset, rows)
+        parts = [np.empty((len(rows), 0))]
+        if options.match:
+            parts.append(products(tables)[:, None])
+        if options.nearby:
+            ends = snapshot_end(dataset, rows, options.every)
+            parts.append(nearby(dataset, rows, ends, known.nearby, known.place, options.nearby))
+        if options.familiar:
+            parts.append(known.familiar[dataset.sample_item(rows)][:, None])
+        mean, deviation = self.scale
+        return ((np.concatenate(parts, axis=1) - mean) / deviation).astype(np.float32)
+
+    def known(self, dataset: CTRDataset, rows: np.ndarray) -> Known:
+        """What the dense numbers read of the samples' own items and of all items before them."""
+        options, own = self.options, np.unique(dataset.sample_item(rows))
+        place, vectors = np.full(dataset.items + 1, -1, dtype=np.int32), np.zeros((0, 0), dtype=np.float32)
+        if options.nearby:
+            last = dataset.user_offsets[:-1].copy()  # (users + 1,) where the longest snapshot of each ends
+            np.maximum.at(last, dataset.sample_user(rows), snapshot_end(dataset, rows, options.every))
+            events = [np.arange(dataset.user_offsets[user], last[user]) for user in np.unique(dataset.sample_user(rows))]
+            items = np.unique(np.concatenate([own, *(dataset.event_item[mine] for mine in events)]))
+            place[items] = np.arange(len(items))
+            vectors = self.spaces["nearby"](self._raw_items(dataset, items)).astype(np.float32)
+        familiar = np.zeros(dataset.items + 1, dtype=np.float32)
+        if options.familiar:
+            familiar[own] = self._familiar(dataset, own)
+        return Known(place, vectors, familiar)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is learned."""
         parts = {f"{name}.{part}": value for name, space in self.spaces.items() for part, value in vars(space).items()}
-        return parts | {"match": self.match}
+        return parts | {"scale": self.scale}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
         names = [name.removesuffix(".axes") for name in arrays if name.endswith(".axes")]
         self.spaces = {name: Space(arrays[f"{name}.centre"], arrays[f"{name}.axes"]) for name in names}
-        self.match = arrays["match"]
+        self.scale = arrays["scale"]
 
     def _snapshots(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
         """The distinct snapshots (user, end) that samples read, and each sample's place among them."""
@@ -170,6 +230,16 @@ class Vectors:
         if options.vectors == "shuffled":
             items = _other(dataset.items)[items]
         return encode(options.encoder, item_texts(dataset, items.tolist(), options.item_text, self._write), progress=self.progress)
+
+    def _familiar(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:
+        """(items,) as the language model or a control gives them."""
+        options = self.options
+        if options.vectors == "random":
+            return _random([("familiar", int(item)) for item in items], 1)[:, 0]
+        if options.vectors == "shuffled":
+            items = _other(dataset.items)[items]
+        titles = [dataset.title(item) for item in items.tolist()]
+        return familiarity(options.language_model, titles, dataset.about.item_noun, self.progress)
 
     def _raw_users(self, dataset: CTRDataset, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """(snapshots, size) as the encoder or a control gives them."""

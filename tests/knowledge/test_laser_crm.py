@@ -41,6 +41,7 @@ def fake_encoder(monkeypatch):
         return meaning(dataset, items) if self.options.vectors == "real" else real(self, dataset, items)
 
     monkeypatch.setattr(Vectors, "_raw_items", items)
+    monkeypatch.setattr(Vectors, "_familiar", lambda self, dataset, items: np.zeros(len(items)))
 
 
 def fit(shots: int = 300, **options):
@@ -81,7 +82,7 @@ def test_serving_skips_the_adapter_and_changes_nothing(name, fake_encoder):
     assert not list(served.embeddings.adapter.parameters())
 
 
-@pytest.mark.parametrize("change", [{}, {"match": False}, {"adapter": "linear"}, {"snapshot": 4}])
+@pytest.mark.parametrize("change", [{}, {"match": False}, {"nearby": 0.0}, {"familiar": False}, {"adapter": "linear"}, {"snapshot": 4}])
 def test_what_is_prepared_is_looked_up_and_changes_nothing(change, fake_encoder, monkeypatch):
     model, rows = fit(**change), world().test
     p = model.predict(world(), rows)
@@ -116,7 +117,7 @@ def test_without_vectors_it_is_the_backbone(name):
     assert ours.parameter_count() == alone.parameter_count()
 
 
-@pytest.mark.parametrize("change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}])
+@pytest.mark.parametrize("change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}, {"nearby": 0.0}, {"familiar": False}])
 def test_controls_of_the_adapter(change, fake_encoder):
     counts = {fit(**change).parameter_count(), fit().parameter_count()}
     assert len(counts) == 2

@@ -21,9 +21,7 @@ NUMBERS = 2
 _CAUTION = 0.02  # as of one neutral event at a similarity of .6
 
 
-def nearby(
-    dataset: CTRDataset, rows: np.ndarray, ends: np.ndarray, vectors: np.ndarray, place: np.ndarray, width: float
-) -> np.ndarray:
+def nearby(dataset: CTRDataset, rows: np.ndarray, ends: np.ndarray, vectors: np.ndarray, place: np.ndarray, width: float) -> np.ndarray:
     """(rows, 2) float32, the numbers above over each user's events before `ends`.
 
     Takes about 10 microseconds a sample; ask for many samples of a user at once.

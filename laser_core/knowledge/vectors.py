@@ -151,11 +151,12 @@ class Vectors:
         item_vectors = self.spaces["item"](self._raw_items(dataset, items))
         return (user_vectors.astype(np.float32), user_place), (item_vectors.astype(np.float32), item_place)
 
-    def numbers(self, dataset: CTRDataset, rows: np.ndarray, tables: Tables, known: Known | None = None) -> np.ndarray:
+    def numbers(self, dataset: CTRDataset, rows: np.ndarray, tables: Tables | None, known: Known | None = None) -> np.ndarray:
         """(rows, numbers) float32, standardised: the product of each sample's two vectors, what `nearby` says, and `familiarity`.
 
         Args:
-            tables, known: What `tables` and `known` give for these samples, or more than these.
+            tables: What `tables` gives for these samples; read for the product only.
+            known: What `known` gives for these samples or more.
         """
         options, known = self.options, known or self.known(dataset, rows)
         parts = [np.empty((len(rows), 0))]

@@ -117,16 +117,26 @@ def test_without_vectors_it_is_the_backbone(name):
     assert ours.parameter_count() == alone.parameter_count()
 
 
-@pytest.mark.parametrize("change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}, {"nearby": 0.0}, {"familiar": False}])
+@pytest.mark.parametrize(
+    "change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}, {"nearby": 0.0}, {"familiar": False}]
+)
 def test_controls_of_the_adapter(change, fake_encoder):
     counts = {fit(**change).parameter_count(), fit().parameter_count()}
     assert len(counts) == 2
     assert auc(fit(**change)) > 0.5
 
 
-def test_vectors_that_mean_something_help_and_others_do_not(fake_encoder):
+@pytest.mark.parametrize(("shots", "nearby"), [(64, 0.0), (256, 0.1)])
+def test_vectors_that_mean_something_help_and_others_do_not(shots, nearby, fake_encoder):
     """Items never seen in training: what a kind is, only the vectors tell."""
-    settings = {"backbone_crm": "deepfm", "statistics": False, "skip_fields": ("kind", "town"), "epochs": 12, "shots": 64}
+    settings = {
+        "backbone_crm": "deepfm",
+        "statistics": False,
+        "skip_fields": ("kind", "town"),
+        "epochs": 12,
+        "shots": shots,
+        "nearby": nearby,
+    }
     by_vectors = {vectors: auc(fit(vectors=vectors, **settings)) for vectors in ("real", "random", "none")}
     assert by_vectors["real"] > 0.8
     assert by_vectors["real"] > max(by_vectors["random"], by_vectors["none"]) + 0.1

@@ -76,8 +76,14 @@ print(f"{learned:,} numbers to learn; the frozen encoder has {backbones.get('min
 #
 # `laser-crm` is a conventional model (`backbone_crm`) with two more fields. A user's vector is by default not of a text:
 # it is the sum of liked minus disliked item vectors, so that its product with the target's vector says *how far this
-# film is like those they liked* (option `match`). We take the **plain** input (`statistics=False`): with hand-made
-# statistics of the history in the input, there is less left for vectors to say, and the recorded runs show both.
+# film is like those they liked* (option `match`). A mean of everything liked is blunt, so `nearby` asks what the user
+# thought of *the films nearest to the target*: a kernel regression over their ratings in the space of the vectors
+# (`laser_core/knowledge/nearby.py`). And `familiar` asks the language model how likely it finds the title
+# (`laser_core/knowledge/familiarity.py`): what it has read often is famous, and the famous is liked more. None of the
+# three needs a label to be computed, and few labels tell what they are worth.
+#
+# Here we take the **plain** input (`statistics=False`): with hand-made statistics of the history in the input, there is
+# less left for vectors to say, and the recorded runs show both.
 
 # %%
 n = 256
@@ -119,7 +125,8 @@ grid = Grid(
     systems=("laser-crm",),
     shots=(n,),
     seeds=tuple(range(pick(1, 5))),
-    options={"statistics": False, "backbone_crm": "deepfm"},  # the steadiest of the backbones, and the quickest
+    # the steadiest of the backbones, and the quickest; adapter and match alone are on trial
+    options={"statistics": False, "backbone_crm": "deepfm", "nearby": 0.0, "familiar": False},
     vary={"vectors": arms},
 )
 study = Study("controls", "Controls", "Is it the texts?", (grid,), profile())
@@ -163,42 +170,50 @@ show(figures.gaps(drawn, "auc", "without vectors", note, "Gain over the same mod
 # ## The recorded runs
 #
 # The same from the store, for the paper's backbone SIM and others, the plain input and the enriched one (`statistics`), each N
-# apart. Two questions for each: is it ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*?
-# Intervals are paired, over seeds and test users; where there are fewer than three seeds we do not count.
+# apart; `knows` says whether `nearby` and `familiar` are read too (*all*, the default) or not. Two questions for each: is it
+# ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*? Intervals are paired, over seeds and test users; where there are fewer than three seeds we do not count.
 
 # %%
 laser = cells()[cells()["system"] == "laser-crm"]
-laser = laser[laser["variant"].str.fullmatch(r"((statistics|backbone_crm|vectors)=[^,]+(, )?)*")]  # else as it comes
+laser = laser[
+    laser["variant"].str.fullmatch(r"((statistics|backbone_crm|vectors|nearby|familiar)=[^,]+(, )?)*")
+]  # else as it comes
 options = pd.DataFrame(laser["options"].map(json.loads).tolist(), index=laser.index)
-text = np.where(options["statistics"].astype(bool), "enriched", "plain") if len(laser) else []
-laser = laser.assign(crm=options.get("backbone_crm"), vectors=options.get("vectors"), input=text)
+options = options.reindex(columns=["statistics", "backbone_crm", "vectors", "nearby", "familiar"])
+text = np.where(options["statistics"].eq(True), "enriched", "plain")
+near, familiar = options["nearby"].ne(0), options["familiar"].eq(True)
+knows = np.where(near & familiar, "all", np.where(near | familiar, "", "adapter, match"))
+laser = laser.assign(crm=options["backbone_crm"], vectors=options["vectors"], input=text, knows=knows).query(
+    "knows != ''"
+)
 lines = []
-for (dataset, n, crm, text), same in laser.groupby(["dataset", "train_rows", "crm", "input"]):
+for (dataset, knows, n, crm, text), same in laser.groupby(["dataset", "knows", "train_rows", "crm", "input"]):
     at = cells()[(cells()["dataset"] == dataset) & (cells()["train_rows"] == n) & (cells()["system"] == crm)]
     alone = {"enriched": at[at["variant"] == ""], "plain": at[at["variant"] == "statistics=false"]}
     real, random = (same[same["vectors"] == each] for each in ("real", "random"))
-    line = {"data": dataset, "CRM": crm, "input": text, "N": n}
+    line = {"data": dataset, "knows": knows, "CRM": crm, "input": text, "N": n}
     line["statistics"] = gap(alone["enriched"], alone["plain"]).get("gap")  # what they are worth without vectors
     for minus, other in (("random vectors", random), ("the CRM alone", alone[text])):
         lines.append({**line, "minus": minus, **gap(real, other)})
-columns = ["data", "CRM", "input", "N", "minus", "gap", "low", "high", "seeds", "says", "statistics"]
+columns = ["data", "knows", "CRM", "input", "N", "minus", "gap", "low", "high", "seeds", "says", "statistics"]
 found = pd.DataFrame(lines, columns=columns).query("seeds >= 3")
-counts = found.groupby(["data", "input", "minus"])["says"].value_counts().unstack(fill_value=0)
-counts = counts.assign(mean_gain=found.groupby(["data", "input", "minus"])["gap"].mean().round(4))
+by = ["data", "knows", "input", "minus"]
+counts = found.groupby(by)["says"].value_counts().unstack(fill_value=0)
+counts = counts.assign(mean_gain=found.groupby(by)["gap"].mean().round(4))
 counts if len(found) else "LLM+CRM beside its controls: not run. To run it: laser study run laser-crm-small"
 
 # %%
 alone = found[found["minus"] == "the CRM alone"]
-for dataset, part in alone.groupby("data"):
+for (dataset, knows), part in alone.groupby(["data", "knows"]):
     plain, enriched = (part[part["input"] == text] for text in ("plain", "enriched"))
-    print(f"{dataset}, mean gains in AUC: vectors on the plain input {plain['gap'].mean():+.4f},", end=" ")
+    print(f"{dataset} ({knows}), mean gains in AUC: vectors on the plain input {plain['gap'].mean():+.4f},", end=" ")
     print(
         f"statistics instead {plain['statistics'].mean():+.4f}, "
         f"vectors on top of statistics {enriched['gap'].mean():+.4f}"
     )
 shown = alone[(alone["CRM"] == "sim") & (alone["input"] == "enriched")]
 print("\nLLM+CRM minus SIM alone, both with statistics:")
-shown[["data", "N", "gap", "low", "high", "seeds", "says"]].round(4).set_index("data")
+shown[["data", "knows", "N", "gap", "low", "high", "seeds", "says"]].round(4).set_index("data")
 
 # %% [markdown]
 # Compare the two inputs before you compare the backbones: statistics of the history are a cheap way to know what the vectors

@@ -7,6 +7,7 @@ anything later. `label_means` and `out_of_fold_means` read the labels of the sho
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,7 +75,12 @@ def event_statistics(dataset: CTRDataset, events: np.ndarray) -> np.ndarray:
 
 def rating_scale(dataset: CTRDataset) -> np.ndarray:
     """(ratings + 1,) what each rating code stands for, the lowest 0 and the highest 1; code 0 (no rating) is 0."""
-    values = np.asarray(dataset.rating_values[1:], dtype=np.float64)
+    return _scaled(tuple(dataset.rating_values))
+
+
+@lru_cache(maxsize=8)  # asked for with every prediction
+def _scaled(rating_values: tuple[float, ...]) -> np.ndarray:
+    values = np.asarray(rating_values[1:], dtype=np.float64)
     return np.append(0.0, (values - values[0]) / max(values[-1] - values[0], 1e-9))
 
 

@@ -169,9 +169,10 @@ show(figures.gaps(drawn, "auc", "without vectors", note, "Gain over the same mod
 #
 # ## The recorded runs
 #
-# The same from the store, for the paper's backbone SIM and others, the plain input and the enriched one (`statistics`), each N
-# apart; `knows` says whether `nearby` and `familiar` are read too (*all*, the default) or not. Two questions for each: is it
-# ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*? Intervals are paired, over seeds and test users; where there are fewer than three seeds we do not count.
+# The same from the store, for the paper's backbone SIM and others, the plain input and the enriched one (`statistics`),
+# each N apart; `knows` says whether `nearby` and `familiar` are read too (*all*, the default) or not. Two questions for
+# each: is it ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*? Intervals are paired, over
+# seeds and test users; where there are fewer than three seeds we do not count.
 
 # %%
 laser = cells()[cells()["system"] == "laser-crm"]

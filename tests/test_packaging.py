@@ -204,6 +204,12 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
     assert says("movielens-small", 6_164, 64, "") == says("movielens-small", 6_164, 64, "statistics=true") == "level"
     for n in (64, 256, 1024):
         assert says("ml-1m", 2_000, n, "block=1") == "level" and says("ml-1m", 2_000, n, "block=1, statistics=true") == "ahead"
+    for n in (16, 64, 256):
+        assert (
+            says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"
+        )
+    [untuned] = cells[(cells["system"] == "laser-llm-counted") & (cells["dataset"] == "ml-1m") & (cells["shots"] == 0)]["auc"]
+    assert f"{untuned:.2f}" == "0.68"
     one = cells[
         cells["system"].isin(["laser-llm", "laser-llm-retrieval"]) & cells["variant"].str.contains("readout") & (cells["shots"] == 256)
     ]

@@ -171,7 +171,7 @@ print(f"largest difference between the two: {(live - looked_up).abs().max():.1e}
 
 # %% [markdown]
 # The same numbers come out, for a small part of the time. `LaserCRM.prepare` makes and keeps what is looked up; what is left is
-# a CRM with two more fields. Does the whole of it then cost what the paper's ratio says? `laser bench serving` measures it: SIM and
+# a CRM with two more fields and four more numbers. Does it all then cost what the paper's ratio says? `laser bench serving` measures it: SIM and
 # LLM+CRM on SIM answer in turns, on one thread, in CPU-seconds, with all vectors prepared. Recorded:
 
 # %%

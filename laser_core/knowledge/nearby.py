@@ -35,14 +35,23 @@ def nearby(dataset: CTRDataset, rows: np.ndarray, ends: np.ndarray, vectors: np.
     result = np.empty((len(rows), NUMBERS), dtype=np.float32)
     scale = rating_scale(dataset).astype(np.float32)
     order = np.argsort(user, kind="stable")
-    for mine in np.split(order, np.flatnonzero(np.diff(user[order])) + 1) if len(rows) else []:  # one user's samples at a time
-        first, last = dataset.user_offsets[user[mine[0]]], ends[mine].max()
-        alike = vectors[target[mine]] @ vectors[place[dataset.event_item[first:last]]].T  # (samples, events)
-        weight = np.exp((alike - 1) / np.float32(width)) * (np.arange(first, last) < ends[mine][:, None])
-        rating = scale[dataset.event_rating[first:last]]
-        many = ends[mine] - first  # (samples,)
-        mean = (np.append(0.0, np.cumsum(rating))[many] + 1) / (many + 2)  # as if of two neutral ones more
+    begins = np.flatnonzero(np.diff(user[order], prepend=-1)).tolist()
+    for begin, end in zip(begins, [*begins, len(rows)][1:], strict=True):  # one user's samples at a time
+        mine = order[begin:end]
+        first, many = dataset.user_offsets[user[mine[0]]], ends[mine] - dataset.user_offsets[user[mine[0]]]  # (samples,) events each reads
+        events = slice(first, first + many.max())
+        rating = scale.take(dataset.event_rating[events])
+        read = vectors.take(place.take(dataset.event_item[events]), axis=0)  # (events, axes)
+        weight = np.exp((vectors.take(target[mine], axis=0) @ read.T - 1) / np.float32(width))  # (samples, events)
+        if len(mine) > 1:
+            before = np.arange(len(rating)) < many[:, None]
+            weight *= before
+            stars = before @ rating
+        else:
+            stars = rating.sum()
         total = weight.sum(axis=1)
+        mean = (stars + 1) / (many + 2)  # as if of two neutral ones more
         result[mine, 0] = (weight @ rating - mean * total) / (total + _CAUTION)
-        result[mine, 1] = np.log(total + _CAUTION)
+        result[mine, 1] = total
+    result[:, 1] = np.log(result[:, 1] + _CAUTION)
     return result

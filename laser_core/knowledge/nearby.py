@@ -24,34 +24,38 @@ _CAUTION = 0.02  # as of one neutral event at a similarity of .6
 def nearby(dataset: CTRDataset, rows: np.ndarray, ends: np.ndarray, vectors: np.ndarray, place: np.ndarray, width: float) -> np.ndarray:
     """(rows, 2) float32, the numbers above over each user's events before `ends`.
 
-    Takes about 10 microseconds a sample; ask for many samples of a user at once.
+    Takes about 30 microseconds for a sample of 260 events; ask for many samples of a user at once.
 
     Args:
         ends: (rows,) the first event that is not read, at most the sample's own.
         vectors: (distinct items, axes) float32, of unit length.
         place: (items + 1,) the row of each item in `vectors`; those of the events and the targets are read.
     """
-    user, target = dataset.sample_user(rows), place[dataset.sample_item(rows)]
-    result = np.empty((len(rows), NUMBERS), dtype=np.float32)
-    scale = rating_scale(dataset).astype(np.float32)
-    order = np.argsort(user, kind="stable")
-    begins = np.flatnonzero(np.diff(user[order], prepend=-1)).tolist()
-    for begin, end in zip(begins, [*begins, len(rows)][1:], strict=True):  # one user's samples at a time
-        mine = order[begin:end]
-        first, many = dataset.user_offsets[user[mine[0]]], ends[mine] - dataset.user_offsets[user[mine[0]]]  # (samples,) events each reads
-        events = slice(first, first + many.max())
-        rating = scale.take(dataset.event_rating[events])
-        read = vectors.take(place.take(dataset.event_item[events]), axis=0)  # (events, axes)
-        weight = np.exp((vectors.take(target[mine], axis=0) @ read.T - 1) / np.float32(width))  # (samples, events)
-        if len(mine) > 1:
-            before = np.arange(len(rating)) < many[:, None]
+    order = np.argsort(dataset.sample_user(rows), kind="stable")
+    user, ends = dataset.sample_user(rows)[order], ends[order]
+    target = place[dataset.sample_item(rows)[order]]
+    many = ends - dataset.user_offsets[user]  # (samples,) events each reads
+    rating, factor = rating_scale(dataset).astype(np.float32), np.float32(1 / width)
+    total, weighed, stars = np.empty((3, len(rows)), dtype=np.float32)
+    begins = np.flatnonzero(np.diff(user, prepend=-1))
+    last = np.maximum.reduceat(ends, begins) if len(rows) else ends
+    firsts = dataset.user_offsets[user[begins]]
+    for begin, end, first, stop in zip(begins, [*begins, len(rows)][1:], firsts, last, strict=True):  # one user's samples at a time
+        of_events = rating.take(dataset.event_rating[first:stop])
+        read = vectors.take(place.take(dataset.event_item[first:stop]), axis=0)  # (events, axes)
+        weight = vectors.take(target[begin:end], axis=0) @ read.T  # (samples, events)
+        weight -= 1
+        weight *= factor
+        np.exp(weight, out=weight)
+        if end - begin > 1:
+            before = np.arange(stop - first) < many[begin:end, None]
             weight *= before
-            stars = before @ rating
+            stars[begin:end] = before @ of_events
         else:
-            stars = rating.sum()
-        total = weight.sum(axis=1)
-        mean = (stars + 1) / (many + 2)  # as if of two neutral ones more
-        result[mine, 0] = (weight @ rating - mean * total) / (total + _CAUTION)
-        result[mine, 1] = total
-    result[:, 1] = np.log(result[:, 1] + _CAUTION)
+            stars[begin] = of_events.sum()
+        weight.sum(axis=1, out=total[begin:end])
+        np.matmul(weight, of_events, out=weighed[begin:end])
+    result = np.empty((len(rows), NUMBERS), dtype=np.float32)
+    mean = (stars + 1) / (many + 2)  # as if of two neutral ones more
+    result[order] = np.stack([(weighed - mean * total) / (total + _CAUTION), np.log(total + _CAUTION)], axis=1)
     return result

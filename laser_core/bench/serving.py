@@ -85,7 +85,7 @@ def answer_costs(encoder: str, batch: int, repeats: int) -> dict[str, list[float
     dataset = datasets.load("movielens-small")
     rows = np.resize(np.random.default_rng(0).permutation(dataset.test), (CALLS[batch], batch))
     runs = {}
-    for name, options in ((CRM, {}), (ENRICHED, {"backbone_crm": CRM, "encoder": encoder})):
+    for name, options in ((CRM, {}), (ENRICHED, {"backbone_crm": CRM, "encoder": encoder, "language_model": BACKBONE})):
         system = systems.create(name, **options, epochs=1)
         system.fit(dataset, dataset.shots(SHOTS, 0), dataset.validation_rows(SHOTS, 0))
         if name == ENRICHED:

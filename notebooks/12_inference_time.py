@@ -170,9 +170,10 @@ print(
 print(f"largest difference between the two: {(live - looked_up).abs().max():.1e}")
 
 # %% [markdown]
-# The same numbers come out, for a small part of the time. `LaserCRM.prepare` makes and keeps what is looked up; what is left is
-# a CRM with two more fields and four more numbers. Does it all then cost what the paper's ratio says? `laser bench serving` measures it: SIM and
-# LLM+CRM on SIM answer in turns, on one thread, in CPU-seconds, with all vectors prepared. Recorded:
+# The same numbers come out, for a small part of the time. `LaserCRM.prepare` makes and keeps what is looked up; what is left
+# is a CRM with two more fields and four more numbers. Does it all then cost what the paper's ratio says? `laser bench
+# serving` measures it: SIM and LLM+CRM on SIM answer in turns, on one thread, in CPU-seconds, with all vectors prepared.
+# Recorded:
 
 # %%
 parts = read_record(get_settings().recorded / "bench" / "serving.json")["parts"]

@@ -61,7 +61,8 @@ def compute(name: str, titles: Sequence[str], before: str) -> Iterator[tuple[lis
             states = model.base_model(input_ids=ids, attention_mask=real).last_hidden_state  # (pass, width, size)
             means = []
             for row, number in enumerate(group):
-                own = slice(known[number], len(tokens[number]))  # each read from the state before it
+                last = len(tokens[number])
+                own = slice(min(known[number], last - 1), last)  # each read from the state before it; without a title, its quotation mark
                 logits = head(states[row, own.start - 1 : own.stop - 1]).float()  # (the title's tokens, vocabulary)
                 means.append(-torch.nn.functional.cross_entropy(logits, ids[row, own]).item())
             yield [titles[number] for number in group], np.array(means, dtype=np.float32)[:, None]

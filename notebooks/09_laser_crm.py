@@ -80,7 +80,8 @@ print(f"{learned:,} numbers to learn; the frozen encoder has {backbones.get('min
 # thought of *the films nearest to the target*: a kernel regression over their ratings in the space of the vectors
 # (`laser_core/knowledge/nearby.py`). And `familiar` asks the language model how likely it finds the title
 # (`laser_core/knowledge/familiarity.py`): what it has read often is famous, and the famous is liked more. None of the
-# three needs a label to be computed, and few labels tell what they are worth.
+# three reads the label of a shot, two read the user's earlier ratings, as every system may; few labels tell what they are
+# worth.
 #
 # Here we take the **plain** input (`statistics=False`): with hand-made statistics of the history in the input, there is
 # less left for vectors to say, and the recorded runs show both.

@@ -17,9 +17,11 @@ from laser_core.systems import SYSTEMS
 
 
 def backbone_of(options: dict[str, Any]) -> str:
-    """The language model that a system reads with: the one that answers or is tuned, else the encoder of its texts."""
-    name = options.get("backbone") or options.get("encoder") or "not stated"
-    return backbones.BACKBONES[name].label if name in backbones.BACKBONES else name
+    """The language model that a system reads with: the one that answers or is tuned, else the encoder of its texts and who is asked how well it knows a title."""
+    names = [options.get("backbone") or options.get("encoder") or "not stated"]
+    if options.get("familiar") and options.get("vectors") == "real":
+        names.append(options["language_model"])
+    return ", ".join(dict.fromkeys(backbones.BACKBONES[name].label if name in backbones.BACKBONES else name for name in names))
 
 
 heading("Backbones", "Does the claim hold whichever language model is behind it? The paper's Table 3 beside our own results.")

@@ -17,7 +17,7 @@ from laser_core.systems import SYSTEMS
 
 
 def backbone_of(options: dict[str, Any]) -> str:
-    """The language model that a system reads with: the one that answers or is tuned, else the encoder of its texts and who is asked how well it knows a title."""
+    """The language models that a system reads with: the one that answers or is tuned, else its encoder, and who knows its titles."""
     names = [options.get("backbone") or options.get("encoder") or "not stated"]
     if options.get("familiar") and options.get("vectors") == "real":
         names.append(options["language_model"])

@@ -164,7 +164,7 @@ class Vectors:
             parts.append(products(tables)[:, None])
         if options.nearby:
             ends = snapshot_end(dataset, rows, options.every)
-            parts.append(nearby(dataset, rows, ends, known.nearby, known.place, options.nearby))
+            parts.append(nearby(dataset, dataset.sample_event[rows], ends, known.nearby, known.place, options.nearby))
         if options.familiar:
             parts.append(known.familiar[dataset.sample_item(rows)][:, None])
         mean, deviation = self.scale

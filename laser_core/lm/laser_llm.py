@@ -86,15 +86,18 @@ class LaserLLMOptions:
     retrieval: bool = field(default=False, metadata={"late": True})
     """one: show the K ratings of the whole history whose items are most like the target, not the last K (see `retrieval`); tuned on both"""
     encoder: str = field(default="minilm-l6", metadata={"late": True})
-    """retrieval: whose vectors say what is alike; the paper takes the language model itself, which takes longer"""
+    """retrieval, nearby: whose vectors say what is alike; the paper takes the language model itself, which takes longer"""
     components: int = field(default=128, metadata={"late": True})
-    """retrieval: principal axes kept of the vectors"""
+    """retrieval, nearby: principal axes kept of the vectors"""
     engine: Literal["torch", "vllm"] = field(default="torch", metadata={"late": True})
     """what predicts; vllm, if installed, serves many requests on GPUs (tuning is torch's in any case)"""
     learn: Literal["adapter", "readout"] = field(default="adapter", metadata={"late": True})
     """adapter: LoRA, by gradients; readout: the model stays as it is, a regression reads its middle blocks (see `readout`)"""
     statistics: bool = field(default=False, metadata={"late": True})
     """readout: read the causal history statistics beside the model's blocks, as conventional models with the enriched input do"""
+    nearby: float = field(default=0.0, metadata={"late": True})
+    """readout: read what the user thought of the items nearest to the target beside the model's blocks, as LLM+CRM does; width of the
+    kernel (`knowledge/nearby.py`, .1 there); 0: no such"""
     depths: tuple[float, ...] = field(default=(0.6, 0.75), metadata={"late": True})
     """readout: after which shares of the blocks to read"""
     strengths: tuple[float, ...] = field(default=(1e-4, 3e-4, 1e-3), metadata={"late": True})
@@ -105,7 +108,7 @@ class LaserLLMOptions:
         backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
-        for name in ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size"):
+        for name in ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size", "nearby"):
             if getattr(self, name) < 0:
                 raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
         for name in ("block", "max_tokens", "batch_size", "rank", "alpha", "components"):
@@ -125,8 +128,9 @@ class LaserLLMOptions:
             raise UserError(f"option 'depths' must be one or more numbers above 0 and at most 1, not {self.depths!r}")
         if not self.strengths or min(self.strengths) <= 0:
             raise UserError(f"option 'strengths' must be one or more positive numbers, not {self.strengths!r}")
-        if self.statistics and self.learn != "readout":
-            raise UserError("option 'statistics' belongs to learn='readout': an adapter reads the prompt only")
+        for name in ("statistics", "nearby"):
+            if getattr(self, name) and self.learn != "readout":
+                raise UserError(f"option '{name}' belongs to learn='readout': an adapter reads the prompt only")
         if self.learn == "readout" and self.engine == "vllm":
             raise UserError("options 'learn' and 'engine': vllm does not show what a readout reads, take engine=torch")
         if self.prompt == "many" and self.retrieval:
@@ -314,7 +318,7 @@ class LaserLLM(Recommender):
     def _states(
         self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any
     ) -> tuple[list[np.ndarray], float]:
-        """What `readout.stored` says of these answers of the texts; with option statistics, theirs beside it."""
+        """What `readout.stored` says of these answers of the texts; with options statistics and nearby, their numbers beside it."""
         from laser_core.lm import readout
         from laser_core.lm.processes import team
 
@@ -325,10 +329,12 @@ class LaserLLM(Recommender):
             store = readout.state_store(options.backbone, folder, dtype, model.blocks, model.size, dataset.name)
         wanted = [(text.prompt.text, own) for text, own in zip(texts, slots, strict=True)]
         read, saved = readout.stored(model, store, wanted, encoded, self._pass_size(), done)
-        if options.statistics:
-            counted = event_statistics(dataset, np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)]))
-            ends = np.cumsum([len(own) for own in slots])[:-1]
-            read = [np.hstack(pair) for pair in zip(read, np.split(counted, ends), strict=True)]
+        events = np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)])
+        ends = np.cumsum([len(own) for own in slots])[:-1]
+        beside = [event_statistics(dataset, events)] if options.statistics else []
+        beside += [self._retrieval(dataset).opinions(events, options.nearby)] if options.nearby else []
+        for numbers in beside:
+            read = [np.hstack(pair) for pair in zip(read, np.split(numbers, ends), strict=True)]
         return read, saved
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
@@ -506,7 +512,8 @@ class LaserLLM(Recommender):
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         if learned is not None:
             made._cut_down()
-            if (len(learned[0]) > made.model_.size) != made.options.statistics or len(learned[0]) < made.model_.size:
+            beside = made.options.statistics or made.options.nearby > 0
+            if (len(learned[0]) > made.model_.size) != beside or len(learned[0]) < made.model_.size:
                 raise DataError(f"the readout in {folder} is for another backbone than {made.options.backbone}: fit it again")
             made.readout_ = learned
         return made

@@ -7,6 +7,8 @@ The semantic user behaviour retrieval (SUBR) of ReLLa (J. Lin et al., 2024, WWW,
 
 The axes are those of the catalogue's texts (evenly spread items, so that they do not hang on which samples are asked for); no rating and no
 label has a part in them. Texts are encoded when a history first needs them and kept in the vector store.
+
+`opinions` says in two numbers what the user thought of the items nearest to any target, without showing them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.knowledge.encoder import encode, is_stored
+from laser_core.knowledge.nearby import nearby
 from laser_core.knowledge.vectors import Space
 from laser_core.knowledge.writer import item_texts
 from laser_core.progress import Progress, no_progress
@@ -23,7 +26,7 @@ AXES_FROM = 4096  # items, at most, whose texts decide the principal axes
 
 
 class Retrieval:
-    """Which ratings a prompt shows instead of the last ones.
+    """Which ratings a prompt shows instead of the last ones; what the user thought of the nearest.
 
     Args:
         dataset: Whose items are compared.
@@ -39,10 +42,15 @@ class Retrieval:
 
     def prepare(self, rows: np.ndarray) -> None:
         """Get the vectors of everything in the whole histories of some samples at once; `events` does it sample by sample."""
-        start, target = self.dataset.history_start(rows, 0), self.dataset.sample_event[rows]
+        self._prepare(self.dataset.sample_event[rows])
+
+    def _prepare(self, targets: np.ndarray) -> None:
+        """Get the vectors of these events' items and of all that their users rated before."""
+        last = np.full(self.dataset.users + 1, -1)
+        np.maximum.at(last, self.dataset.event_user[targets], targets)
         need = np.zeros(self.dataset.items + 1, dtype=bool)
-        for first, last in zip(start, target, strict=True):
-            need[self.dataset.event_item[first : last + 1]] = True
+        for user in np.flatnonzero(last >= 0):
+            need[self.dataset.event_item[self.dataset.user_offsets[user] : last[user] + 1]] = True
         missing = np.flatnonzero(need & ~self._known)
         if len(missing):
             self._vectors[missing] = self._space(self._raw(missing))
@@ -58,6 +66,11 @@ class Retrieval:
         cosine = self._vectors[self.dataset.event_item[events]] @ target  # (events,)
         order = np.lexsort((-events, -np.round(cosine, 6)))  # equal texts are equally similar, whatever rounding made of them
         return np.sort(events[order[:most]])
+
+    def opinions(self, events: np.ndarray, width: float) -> np.ndarray:
+        """(events, 2) float32: what `nearby` says of these events, samples or not, from all that their users rated before."""
+        self._prepare(events)
+        return nearby(self.dataset, events, events, self._vectors, np.arange(self.dataset.items + 1), width)
 
     def _raw(self, items: np.ndarray) -> np.ndarray:
         """(items, size) as the encoder gives them."""

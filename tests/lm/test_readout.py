@@ -82,22 +82,22 @@ def test_counts_beside_the_states_are_penalised_less():
     np.testing.assert_allclose(states @ weight + bias, other.decision_function(standard), atol=1e-4)
 
 
-def test_statistics_reach_the_prediction(shelf, tiny, tmp_path):
-    """A history that changes nothing in the prompt's few lines changes a prediction that reads statistics of all of it."""
+@pytest.mark.parametrize("beside", [{}, {"statistics": True}, {"nearby": 0.1}, {"statistics": True, "nearby": 0.1}])
+def test_numbers_beside_the_states_reach_the_prediction(beside, shelf, tiny, tmp_path):
+    """A history that changes nothing in the prompt's few lines changes a prediction that reads numbers of all of it."""
     rows = shelf.shots(60, seed=0)
     row = int(shelf.test[-1])
     first = int(shelf.user_offsets[shelf.event_user[shelf.sample_event[row]]])
     rating, label = shelf.event_rating.copy(), shelf.event_label.copy()
     label[first], rating[first] = 1 - label[first], rating[first] % 10 + 1
     other = type(shelf)(**{**shelf.__dict__, "event_label": label, "event_rating": rating})
-    for statistics in (False, True):
-        model = make(tiny, history=2, statistics=statistics).fit(shelf, rows, shelf.valid)
-        changed = model.predict(other, np.array([row])) - model.predict(shelf, np.array([row]))
-        assert (abs(changed[0]) > 1e-6) == statistics
-        model.save(tmp_path / str(statistics))
-        again = LaserLLM.load(tmp_path / str(statistics))
-        np.testing.assert_array_equal(again.predict(shelf, shelf.test), model.predict(shelf, shelf.test))
-        assert model.parameter_count() == 2 * 32 + 1 + statistics * len(statistic_names(shelf))
+    model = make(tiny, history=2, encoder=tiny, **beside).fit(shelf, rows, shelf.valid)
+    changed = model.predict(other, np.array([row])) - model.predict(shelf, np.array([row]))
+    assert (abs(changed[0]) > 1e-6) == bool(beside)
+    model.save(tmp_path)
+    np.testing.assert_array_equal(LaserLLM.load(tmp_path).predict(shelf, shelf.test), model.predict(shelf, shelf.test))
+    counted = len(statistic_names(shelf)) * beside.get("statistics", False) + 2 * ("nearby" in beside)
+    assert model.parameter_count() == 2 * 32 + 1 + counted
 
 
 def test_it_learns_a_planted_taste(tiny):
@@ -110,10 +110,10 @@ def test_it_learns_a_planted_taste(tiny):
     assert 0 < model.labels_seen_ <= len(shelf.event_label)
 
 
-@pytest.mark.parametrize("options", [{}, {"block": 3}, {"targets": "shots"}, {"prompt": "one"}])
+@pytest.mark.parametrize("options", [{}, {"block": 3}, {"targets": "shots"}, {"prompt": "one"}, {"nearby": 0.1, "block": 3}])
 def test_a_prediction_does_not_depend_on_what_else_is_asked(shelf, tiny, options):
     rows = shelf.shots(40, seed=0)
-    model = make(tiny, **options).fit(shelf, rows, shelf.valid)
+    model = make(tiny, encoder=tiny, **options).fit(shelf, rows, shelf.valid)
     together = model.predict(shelf, shelf.test)
     alone = np.concatenate([model.predict(shelf, shelf.test[place : place + 1]) for place in range(5)])
     np.testing.assert_allclose(alone, together[:5], atol=1e-6)
@@ -186,6 +186,8 @@ def test_without_shots_it_is_the_untuned_model(shelf, tiny):
         ({"strengths": (0.0,)}, "option 'strengths'"),
         ({"engine": "vllm"}, "options 'learn' and 'engine'"),
         ({"learn": "adapter", "statistics": True}, "option 'statistics' belongs to learn='readout'"),
+        ({"learn": "adapter", "nearby": 0.1}, "option 'nearby' belongs to learn='readout'"),
+        ({"nearby": -0.1}, "option 'nearby' must be 0 or more"),
     ],
 )
 def test_impossible_options(tiny, options, said):

@@ -51,6 +51,18 @@ def test_it_finds_the_targets_own_author_all_over_the_history(shelf, by_author):
             assert sorted(found) == sorted(expected)
 
 
+def test_opinions_are_what_the_user_thought_of_the_same_author(shelf, by_author):
+    """Two authors, opposite to each other, and a narrow kernel: nothing but the same author's books counts, up to the caution."""
+    search, events = Retrieval(shelf, "any", 1), np.random.default_rng(0).permutation(len(shelf.event_item))[:60]
+    scale = (shelf.rating_values - shelf.rating_values[1]) / (shelf.rating_values[-1] - shelf.rating_values[1])
+    for event, (thought, known) in zip(events, search.opinions(events, 0.05), strict=True):
+        before = np.arange(shelf.user_offsets[shelf.event_user[event]], event)
+        mean = (scale[shelf.event_rating[before]].sum() + 1) / (len(before) + 2)
+        alike = scale[shelf.event_rating[before[authors(shelf, before) == authors(shelf, [event])[0]]]]
+        assert thought == pytest.approx((alike - mean).sum() / (len(alike) + 0.02), abs=1e-4)
+        assert known == pytest.approx(np.log(len(alike) + 0.02), abs=1e-4)
+
+
 def test_a_history_no_longer_than_k_is_shown_whole(shelf, tiny):
     model, plain = make(tiny, history=50), make(tiny, history=50, retrieval=False)
     assert [model.prompt(shelf, row).text for row in shelf.test] == [plain.prompt(shelf, row).text for row in shelf.test]

@@ -42,6 +42,7 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Pro
         texts,
         lambda missing: compute(name, missing, max_tokens),
         lambda done, total: progress(f"encoding texts with {name}", done, total),
+        lambda: progress(f"waiting for another process that encodes with {name}", 0, 0),
     )
     return store.read(texts)
 

@@ -42,6 +42,7 @@ def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress 
         titles,
         lambda missing: compute(name, missing, before),
         lambda done, total: progress(f"reading titles with {name}", done, total),
+        lambda: progress(f"waiting for another process that reads titles with {name}", 0, 0),
     )
     return store.read(titles)[:, 0]
 

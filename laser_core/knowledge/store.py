@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from laser_core.errors import DataError
 
@@ -52,23 +52,37 @@ class VectorStore:
         """Whether all of the texts are here."""
         return all(_digest(text) in self._rows for text in texts)
 
-    def add(self, texts: Sequence[str], encode: Encode, done: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Encode and keep the texts that are not yet here; another process that wants the same ones waits and then finds them.
+    def add(
+        self,
+        texts: Sequence[str],
+        encode: Encode,
+        done: Callable[[int, int], None] = lambda done, total: None,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Encode and keep the texts that are not yet here; another process that wants the same ones waits until it finds them.
 
         Args:
-            encode: Called once with the missing texts; each piece it yields is kept before it goes on.
+            encode: Called at most once, with the missing texts; each piece it yields is kept before it goes on.
             done: Called after each piece with how many of the missing texts are here now, and how many they were.
+            waiting: Called every second while another process writes.
         """
-        if self.holds(texts):
-            return
-        with FileLock(self.folder / "lock"):
-            self._refresh()
-            self._cut()
-            missing = [text for text in dict.fromkeys(texts) if _digest(text) not in self._rows]
-            before = len(self)
-            for part, vectors in encode(missing):
-                self._append(part, np.ascontiguousarray(vectors, dtype="<f4"))
-                done(len(self) - before, len(missing))
+        lock = FileLock(self.folder / "lock")
+        while not self.holds(texts):
+            try:
+                with lock.acquire(timeout=1):
+                    return self._write(texts, encode, done)
+            except Timeout:
+                waiting()
+                self._refresh()
+
+    def _write(self, texts: Sequence[str], encode: Encode, done: Callable[[int, int], None]) -> None:
+        self._refresh()
+        self._cut()
+        missing = [text for text in dict.fromkeys(texts) if _digest(text) not in self._rows]
+        before = len(self)
+        for part, vectors in encode(missing):
+            self._append(part, np.ascontiguousarray(vectors, dtype="<f4"))
+            done(len(self) - before, len(missing))
 
     def read(self, texts: Sequence[str]) -> np.ndarray:
         """(texts, size) float32 vectors of texts that are here.

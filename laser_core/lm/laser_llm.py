@@ -298,7 +298,7 @@ class LaserLLM(Recommender):
             raise UserError("option 'learn': a readout does not learn in several parts (FSDP): take the DDP settings, or learn=adapter")
         self._cut_down()
         learn = [np.flatnonzero(own >= 0) for own in labels]
-        read, saved = self._states(dataset, texts, encoded, learn, lambda done: progress("reading", done, len(encoded)))
+        read, saved = self._states(dataset, texts, encoded, learn, lambda done: progress("reading", done, len(encoded)), progress)
         wanted = np.concatenate([own[own >= 0] for own in labels])
         own = np.concatenate([np.isin(slots, text.slots) for text, slots in zip(texts, learn, strict=True)])
         users = dataset.event_user[np.concatenate([text.prompt.events[slots] for text, slots in zip(texts, learn, strict=True)])]
@@ -316,7 +316,7 @@ class LaserLLM(Recommender):
         self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(self.model_.body.layers)))
 
     def _states(
-        self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any
+        self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any, progress: Progress
     ) -> tuple[list[np.ndarray], float]:
         """What `readout.stored` says of these answers of the texts; with options statistics and nearby, their numbers beside it."""
         from laser_core.lm import readout
@@ -328,7 +328,11 @@ class LaserLLM(Recommender):
             folder = backbones.fetch(options.backbone)
             store = readout.state_store(options.backbone, folder, dtype, model.blocks, model.size, dataset.name)
         wanted = [(text.prompt.text, own) for text, own in zip(texts, slots, strict=True)]
-        read, saved = readout.stored(model, store, wanted, encoded, self._pass_size(), done)
+
+        def waiting() -> None:
+            progress(f"waiting for another process that reads prompts of {dataset.name}", 0, 0)
+
+        read, saved = readout.stored(model, store, wanted, encoded, self._pass_size(), done, waiting)
         events = np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)])
         ends = np.cumsum([len(own) for own in slots])[:-1]
         beside = [event_statistics(dataset, events)] if options.statistics else []
@@ -376,7 +380,7 @@ class LaserLLM(Recommender):
 
             if self.readout_ is not None:
                 weight, bias = self.readout_
-                states, saved = self._states(dataset, texts, encoded, [text.slots for text in texts], report)
+                states, saved = self._states(dataset, texts, encoded, [text.slots for text in texts], report, progress)
                 self._saved += saved
                 found = [own.astype(float) @ weight + bias for own in states]
             else:

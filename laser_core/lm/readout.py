@@ -85,6 +85,7 @@ def stored(
     encoded: Sequence[Encoded],
     size: int,
     done: Callable[[int], None] = lambda texts: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> tuple[list[np.ndarray], float]:
     """States at some answers of each text, from the store if they are there, else worked out now and kept.
 
@@ -97,6 +98,7 @@ def stored(
         encoded: The same texts as tokens.
         size: Texts a pass.
         done: Called with the number of texts finished so far.
+        waiting: Called every second while another process fills the store.
 
     Returns:
         For each text `(answers, blocks * hidden)` float32, and the seconds it took in earlier runs to work out what the store had.
@@ -123,7 +125,7 @@ def stored(
         pieces = list(work_out(everything))
         rows = np.concatenate([piece for _, piece in pieces]).astype(np.float32) if pieces else np.zeros((0, model.size + 1), np.float32)
     else:
-        store.add(everything, work_out)
+        store.add(everything, work_out, waiting=waiting)
         rows = store.read(everything)
     saved = sum(float(row[-1]) for key, row in zip(everything, rows, strict=True) if key not in fresh)
     return np.split(rows[:, :-1], np.cumsum([len(own) for own in keys])[:-1]), saved

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,20 @@ def test_a_store_that_was_open_before_sees_what_another_wrote(tmp_path):
     other.add(TEXTS[:8], encode)
     assert encode.seen == TEXTS[6:8]
     check(other, TEXTS[:8])
+
+
+def test_who_waits_for_another_says_so_and_goes_on_once_its_texts_are_there(tmp_path):
+    """The other one still holds the store when the texts that are wanted here have come."""
+    other, mine, told = open_store(tmp_path), open_store(tmp_path), []
+    with FileLock(tmp_path / "lock"):
+
+        def waiting() -> None:
+            told.append(len(mine))
+            other._append(TEXTS[:5], np.array([vector(text) for text in TEXTS[:5]]))
+
+        mine.add(TEXTS[:5], lambda texts: pytest.fail("encoded twice"), waiting=waiting)
+    assert told == [0]
+    check(mine, TEXTS[:5])
 
 
 def test_reading_while_another_writes(tmp_path):

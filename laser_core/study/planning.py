@@ -111,10 +111,12 @@ class Speed:
     """seconds more for every thousand shots"""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Learn from the finished cells of `ResultStore.cells`."""
+        """Learn from the finished cells of `ResultStore.cells`: what each spent itself, beyond what a store of vectors had ready for it."""
         self._known: dict[tuple[str, str], dict[float, list[float]]] = {}
-        for row in table[table["status"] == "done"].itertuples():
-            self._learn(row.dataset, row.system, row.shots, row.fit_seconds + row.predict_seconds)
+        done = table[table["status"] == "done"]
+        ready = done[[name for name in done.columns if name.startswith("stored_")]].sum(axis=1)
+        for row, stored in zip(done.itertuples(), ready, strict=True):
+            self._learn(row.dataset, row.system, row.shots, max(row.fit_seconds + row.predict_seconds - stored, 0.0))
 
     def learn(self, cell: Cell, seconds: float) -> None:
         """Remember how long a cell took."""

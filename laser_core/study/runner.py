@@ -180,7 +180,8 @@ class _Run:
         """What a worker says about a cell."""
         entry, state = self.running[number], answer["state"]
         if state == "progress":
-            self.doing[number] = answer["message"]
+            share = f" {answer['done'] / answer['total']:.0%}" if answer["total"] else ""
+            self.doing[number] = answer["message"] + share
             return
         del self.running[number], self.started[number]
         self.doing.pop(number, None)

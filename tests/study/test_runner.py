@@ -90,7 +90,7 @@ def test_a_study_runs_once_and_then_is_there(undisturbed, tmp_path):
     outcome = runner.run(study, store, jobs=2, progress=lambda *what: told.append(what))
     assert (outcome.computed, outcome.present, outcome.failed, outcome.left) == (6, 0, 0, 0)
     assert sorted(fake.log_lines()) == sorted(f"{shots} {seed}" for shots in (64, 128) for seed in (0, 1, 2))
-    assert "left: fake N=64 seed 0 (" in " ".join(message for message, _, _ in told)
+    assert "left: fake N=64 seed 0 (" in (words := " ".join(message for message, _, _ in told)) and "(fitting 0%)" in words
     assert [entry[1] for entry in told] == sorted(entry[1] for entry in told)
 
     assert fingerprints(store.folder) == undisturbed

@@ -243,6 +243,26 @@ for n in (16, 64, 256):
 # than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where
 # ratings are a list and the question comes at the end, it would have to compare, and it does not.
 #
+# ### The same in two numbers
+#
+# Where every line is a question, all lines share one history, and nothing can be retrieved for each. But what the user
+# thought of the films nearest to the target fits into two numbers: the mean of their ratings, weighted by
+# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights (`nearby`; [09](09_laser_crm.ipynb) gives them to conventional
+# models). The read-out takes them beside the states; the prompt stays as it is. On record, with and without:
+
+# %%
+read_out = cells()[(cells()["system"] == "laser-llm-counted") & ~cells()["variant"].str.contains("targets")]
+for name, test_rows in {"movielens-small": 6164, "ml-1m": 2000}.items():
+    here_too = read_out[(read_out["dataset"] == name) & (read_out["test_rows"] == test_rows)]
+    near, counts = (here_too["variant"].str.contains(word) for word in ("nearby", "statistics"))
+    for n in (16, 64, 256, 1024):
+        same = here_too["train_rows"] == n
+        for words, which in {"text alone": ~counts, "and statistics": counts}.items():
+            found = gap(here_too[same & which & near], here_too[same & which & ~near])
+            says = "{gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found) if found else "not run"
+            print(f"{name}, N = {n}, {words}: AUC with nearby minus without {says}")
+
+# %% [markdown]
 # ## What would change my mind
 #
 # - Tuning is not worth it: if over five seeds and the full test set "tuned" is not ahead of counting at the same

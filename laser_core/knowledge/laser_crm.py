@@ -121,9 +121,8 @@ class LaserCRM(CRM):
         samples = self.crm.encode(dataset, rows)
         if self.options.vectors == "none":
             return samples
-        (users, user_place), (items, item_place) = tables = self.vectors.tables(dataset, rows)
+        ((users, user_place), (items, item_place)), numbers = self.vectors.samples(dataset, rows)
         size = _size(users)
-        numbers = self.vectors.numbers(dataset, rows, tables)
         return _with_vectors(samples, numbers, ((users * size, user_place), (items * size, item_place)))
 
     def prepare(self, dataset: CTRDataset, rows: np.ndarray) -> None:

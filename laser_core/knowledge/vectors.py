@@ -121,6 +121,7 @@ class Vectors:
         self.options, self.progress = options, progress
         self.spaces: dict[str, Space] = {}
         self.scale = np.zeros((2, options.dense))  # mean and standard deviation of the dense numbers among the fitted samples
+        self._fitted: tuple[np.ndarray, Tables, np.ndarray] | None = None  # those samples, until they are asked for
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
         """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large the dense numbers are.
@@ -135,10 +136,19 @@ class Vectors:
             self.spaces["nearby"] = Space.fit(raw, AXES)
         if options.user_text != "ratings":
             self.spaces["user"] = Space.fit(self._raw_users(dataset, *self._snapshots(dataset, rows)[0]), options.components)
-        self.scale = np.stack([np.zeros(options.dense), np.ones(options.dense)])
-        numbers = self.numbers(dataset, rows, self.tables(dataset, rows))
+        tables = self.tables(dataset, rows)
+        numbers = self._numbers(dataset, rows, tables, self.known(dataset, rows))
         self.scale = np.stack([numbers.mean(axis=0, dtype=float), np.maximum(numbers.std(axis=0, dtype=float), 1e-6)])
+        self._fitted = rows, tables, self._standard(numbers)
         return self
+
+    def samples(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[Tables, np.ndarray]:
+        """`tables` and `numbers` of these samples; the fitted ones, which are asked for first, are at hand."""
+        fitted, self._fitted = self._fitted, None
+        if fitted is not None and fitted[0] is rows:
+            return fitted[1:]
+        tables = self.tables(dataset, rows)
+        return tables, self.numbers(dataset, rows, tables)
 
     def tables(self, dataset: CTRDataset, rows: np.ndarray) -> Tables:
         """For user and item: the (distinct, components) vectors among the samples, and each sample's (rows,) place."""
@@ -158,7 +168,11 @@ class Vectors:
             tables: What `tables` gives for these samples; read for the product only.
             known: What `known` gives for these samples or more.
         """
-        options, known = self.options, known or self.known(dataset, rows)
+        return self._standard(self._numbers(dataset, rows, tables, known or self.known(dataset, rows)))
+
+    def _numbers(self, dataset: CTRDataset, rows: np.ndarray, tables: Tables | None, known: Known) -> np.ndarray:
+        """As they come."""
+        options = self.options
         parts = [np.empty((len(rows), 0))]
         if options.match:
             parts.append(products(tables)[:, None])
@@ -167,8 +181,11 @@ class Vectors:
             parts.append(nearby(dataset, dataset.sample_event[rows], ends, known.nearby, known.place, options.nearby))
         if options.familiar:
             parts.append(known.familiar[dataset.sample_item(rows)][:, None])
+        return np.concatenate(parts, axis=1)
+
+    def _standard(self, numbers: np.ndarray) -> np.ndarray:
         mean, deviation = self.scale
-        return ((np.concatenate(parts, axis=1) - mean) / deviation).astype(np.float32)
+        return ((numbers - mean) / deviation).astype(np.float32)
 
     def known(self, dataset: CTRDataset, rows: np.ndarray) -> Known:
         """What the dense numbers read of the samples' own items and of all items before them."""

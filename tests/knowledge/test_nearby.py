@@ -64,6 +64,20 @@ def test_company_and_order_change_nothing():
     np.testing.assert_allclose([standard.mean(0), standard.std(0)], [[0, 0], [1, 1]], atol=1e-4)
 
 
+def test_the_fitted_samples_are_worked_out_once():
+    """The first who asks for them, the trainer, gets what `fit` needed them for; whoever asks later, the same made anew."""
+    options, rows = VectorOptions(vectors="random", familiar=False), DATA.train.copy()
+    vectors = Vectors(options).fit(DATA, rows, np.arange(1, DATA.items + 1))
+    other = Vectors(options).fit(DATA, rows, np.arange(1, DATA.items + 1))
+    np.testing.assert_array_equal(other.samples(DATA, rows[:9])[1], vectors._fitted[2][:9])  # other samples: nothing is mixed up
+    ((users, user_place), (items, _)), numbers = vectors.samples(DATA, rows)
+    ((more_users, more_places), (more_items, _)), again = vectors.samples(DATA, rows)
+    assert vectors._fitted is None and numbers is not again and users is not more_users
+    np.testing.assert_array_equal(numbers, again)
+    np.testing.assert_array_equal(users[user_place], more_users[more_places])
+    np.testing.assert_array_equal(items, more_items)
+
+
 def test_a_negative_width_is_refused():
     with pytest.raises(UserError, match="nearby"):
         VectorOptions(nearby=-1.0)

@@ -378,7 +378,24 @@ def sample_efficiency(
         words = [f"all<br>({count(rows)})" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
-    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 520, title)
+    note = scale_note(summary, titles)
+    if (heights := _room(summary, metric, references or {})) is not None:
+        figure.update_yaxes(range=heights)
+        note += " · bands are cut off at the edge of the picture"
+    return _finish(figure, f"{note}. {SHOTS_NOTE}", 520, title)
+
+
+def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float]) -> tuple[float, float] | None:
+    """Lowest and highest value to draw where wide bands would press all lines together: the lines, and a third of their room around."""
+    low, high = f"{metric}_low", f"{metric}_high"
+    lines = np.array([*summary[metric].dropna(), *references.values()])
+    if len(lines) == 0 or low not in summary or summary[low].isna().all():
+        return None
+    margin = max((lines.max() - lines.min()) / 3, 0.01)
+    bottom, top = lines.min() - margin, lines.max() + margin
+    if summary[low].min() >= bottom and summary[high].max() <= top:
+        return None
+    return max(bottom, min(lines.min(), summary[low].min()) - 0.005), min(top, max(lines.max(), summary[high].max()) + 0.005)
 
 
 def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str = "") -> go.Figure:

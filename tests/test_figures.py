@@ -164,6 +164,18 @@ def test_zero_shot_is_a_level_and_no_point():
         assert 0 not in (figure.layout.xaxis.tickvals or ())
 
 
+def test_a_wide_band_does_not_press_the_lines_together():
+    """Every line and reference is in the picture with room around; the band that is cut off is said to be."""
+    wide = points().assign(auc_low=lambda rows: rows["auc_low"].where(rows["shots"] != 64, 0.1))
+    bottom, top = figures.sample_efficiency(wide, "auc", references={"far": 0.9}).layout.yaxis.range
+    span = 0.9 - wide["auc"].min()
+    assert bottom == pytest.approx(wide["auc"].min() - span / 3)
+    assert top > 0.9
+    assert "cut off" in axis_words(figures.sample_efficiency(wide, "auc"))
+    plain = figures.sample_efficiency(points().assign(auc_low=lambda rows: rows["auc"] - 0.001, auc_high=lambda rows: rows["auc"] + 0.001))
+    assert plain.layout.yaxis.range is None and "cut off" not in axis_words(plain)
+
+
 def test_match_points_stand_where_they_belong():
     figure = figures.sample_efficiency(points(), "auc", references={"DIN, N = all": 0.64}, matches={("din", ""): 1000.0})
     line = next(shape for shape in figure.layout.shapes if shape.x0 == shape.x1 == 1000.0)

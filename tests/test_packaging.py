@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -183,6 +184,47 @@ def test_what_the_readme_says_of_few_labels_holds(dataset, test_rows, monkeypatc
             assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
 
 
+def test_what_the_readme_says_of_bookcrossing_holds(monkeypatch):
+    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
+    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
+    from lesson import gap, recorded
+
+    cells = recorded().cells()
+
+    def own(dataset: str, shots: int | str, system: str, variant: str = "") -> pd.DataFrame:
+        found = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & (cells["seed"] < 5)]
+        return found[(found["system"] == system) & (found["variant"] == variant)]
+
+    readme, gaps = " ".join(README.split()), []
+    for n in (256, 1024, 4096, "all"):
+        ours = own("bookcrossing-explicit", n, "laser-crm")
+        for other in (own("bookcrossing-explicit", n, "sim"), own("bookcrossing-explicit", n, "laser-crm", 'vectors="random"')):
+            gaps.append(found := gap(ours, other))
+            assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
+    assert f"by {_short(min(found['gap'] for found in gaps), 3)} to {_short(max(found['gap'] for found in gaps), 3)} of AUC" in readme
+    means = {
+        words: [_short(own(dataset, "all", system, variant)[metric].mean(), 4) for metric in ("auc", "log_loss")]
+        for words, dataset, system, variant in (
+            ("ours", "bookcrossing-explicit", "laser-crm", ""),
+            ("on DeepFM", "bookcrossing-explicit", "laser-crm", 'backbone_crm="deepfm"'),
+            ("counts", "bookcrossing-explicit", "stats-lr", ""),
+            ("on DCNv2", "bookcrossing", "laser-crm", 'backbone_crm="dcnv2"'),
+            ("DCNv2", "bookcrossing", "dcnv2", ""),
+            ("LightGBM", "bookcrossing", "lightgbm", ""),
+        )
+    }
+    assert f"LLM+CRM {means['ours'][0]}, with DeepFM as its backbone {means['on DeepFM'][0]}, Stats-LR {means['counts'][0]})" in readme
+    assert (
+        f"an AUC of {means['on DCNv2'][0]} and a log loss of {means['on DCNv2'][1]} (DCNv2 {means['DCNv2'][0]} and {means['DCNv2'][1]}"
+        in readme
+    )
+    assert f"LightGBM on counts {means['LightGBM'][0]} and {means['LightGBM'][1]}" in readme
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
 def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
     """Ahead and level: whether the paired interval over seeds and test users leaves out zero."""
     monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
@@ -202,7 +244,9 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
         assert says("movielens-small", 6_164, n, "") == says("movielens-small", 6_164, n, "statistics=true") == "ahead"
     assert says("movielens-small", 6_164, 64, "") == says("movielens-small", 6_164, 64, "statistics=true") == "level"
     for n in (64, 256, 1024):
-        assert says("ml-1m", 2_000, n, "block=1") == "level" and says("ml-1m", 2_000, n, "block=1, statistics=true") == "ahead"
+        assert says("ml-1m", 2_000, n, "block=1") == says("ml-1m", 2_000, n, "block=1, nearby=0.1") == "level"
+        for variant in ("block=1, statistics=true", "block=1, statistics=true, nearby=0.1"):
+            assert says("ml-1m", 2_000, n, variant) == "ahead"
     for n in (16, 64, 256):
         assert (
             says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"

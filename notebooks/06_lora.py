@@ -224,7 +224,12 @@ else:
 # %% [markdown]
 # The paper's LLM-only row of Table 1 has retrieval on. Here it is a system of its own, `laser-llm-retrieval`, so that on
 # and off are two rows and never one. Do not take the gain for granted: a text is about genre and year, and "the last
-# five" know what the user is in the mood for. On record are both forms of the one-target prompt, ten ratings, read out:
+# five" know what the user is in the mood for. On record are both forms of the one-target prompt, ten ratings, read out.
+#
+# Where every line is a question, all lines share one history, and nothing can be retrieved for each. But what the user
+# thought of the films nearest to the target fits into two numbers (`nearby`): the mean of their ratings, weighted by
+# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to conventional models.
+# The read-out takes them beside the states and the prompt stays as it is. On record, too, with and without:
 
 # %%
 for n in (16, 64, 256):
@@ -238,19 +243,6 @@ for n in (16, 64, 256):
     )
     print(f"N = {n}: one target, AUC {off['auc'].mean():.3f}; with retrieval {on['auc'].mean():.3f}; {words}")
 
-# %% [markdown]
-# Compare these AUCs with the table above before you compare them with each other: the *form* of the prompt decides far more
-# than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where
-# ratings are a list and the question comes at the end, it would have to compare, and it does not.
-#
-# ### The same in two numbers
-#
-# Where every line is a question, all lines share one history, and nothing can be retrieved for each. But what the user
-# thought of the films nearest to the target fits into two numbers: the mean of their ratings, weighted by
-# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights (`nearby`; [09](09_laser_crm.ipynb) gives them to conventional
-# models). The read-out takes them beside the states; the prompt stays as it is. On record, with and without:
-
-# %%
 read_out = cells()[(cells()["system"] == "laser-llm-counted") & ~cells()["variant"].str.contains("targets")]
 for name, test_rows in {"movielens-small": 6164, "ml-1m": 2000}.items():
     here_too = read_out[(read_out["dataset"] == name) & (read_out["test_rows"] == test_rows)]
@@ -263,6 +255,10 @@ for name, test_rows in {"movielens-small": 6164, "ml-1m": 2000}.items():
             print(f"{name}, N = {n}, {words}: AUC with nearby minus without {says}")
 
 # %% [markdown]
+# Compare these AUCs with the table above before you compare them with each other: the *form* of the prompt decides far more
+# than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where
+# ratings are a list and the question comes at the end, it would have to compare, and it does not.
+#
 # ## What would change my mind
 #
 # - Tuning is not worth it: if over five seeds and the full test set "tuned" is not ahead of counting at the same

@@ -224,12 +224,7 @@ else:
 # %% [markdown]
 # The paper's LLM-only row of Table 1 has retrieval on. Here it is a system of its own, `laser-llm-retrieval`, so that on
 # and off are two rows and never one. Do not take the gain for granted: a text is about genre and year, and "the last
-# five" know what the user is in the mood for. On record are both forms of the one-target prompt, ten ratings, read out.
-#
-# Where every line is a question, all lines share one history, and nothing can be retrieved for each. But what the user
-# thought of the films nearest to the target fits into two numbers (`nearby`): the mean of their ratings, weighted by
-# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to conventional models.
-# The read-out takes them beside the states and the prompt stays as it is. On record, too, with and without:
+# five" know what the user is in the mood for. On record are both forms of the one-target prompt, ten ratings, read out:
 
 # %%
 for n in (16, 64, 256):
@@ -242,17 +237,6 @@ for n in (16, 64, 256):
         else "not run: laser study run llm-small"
     )
     print(f"N = {n}: one target, AUC {off['auc'].mean():.3f}; with retrieval {on['auc'].mean():.3f}; {words}")
-
-read_out = cells()[(cells()["system"] == "laser-llm-counted") & ~cells()["variant"].str.contains("targets")]
-for name, test_rows in {"movielens-small": 6164, "ml-1m": 2000}.items():
-    here_too = read_out[(read_out["dataset"] == name) & (read_out["test_rows"] == test_rows)]
-    near, counts = (here_too["variant"].str.contains(word) for word in ("nearby", "statistics"))
-    for n in (16, 64, 256, 1024):
-        same = here_too["train_rows"] == n
-        for words, which in {"text alone": ~counts, "and statistics": counts}.items():
-            found = gap(here_too[same & which & near], here_too[same & which & ~near])
-            says = "{gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found) if found else "not run"
-            print(f"{name}, N = {n}, {words}: AUC with nearby minus without {says}")
 
 # %% [markdown]
 # Compare these AUCs with the table above before you compare them with each other: the *form* of the prompt decides far more

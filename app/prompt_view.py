@@ -105,9 +105,8 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     known = probability is not None
     how = "Two-way softmax over the two answer words."
     if recommender.options.learn == "readout":
-        told = ["statistics of the whole history"] * recommender.options.statistics
-        told += ["what the user thought of the items nearest to the target"] * (recommender.options.nearby > 0)
-        beside = f" and, beside the prompt, on {' and '.join(told)}" if told else ""
+        beside = " and on statistics of the whole history" if recommender.options.statistics else ""
+        beside += " and on what the user thought of the items nearest to the target" if recommender.options.nearby else ""
         how = f"A regression on the frozen model's middle blocks{beside}, fitted on the N labels; with N = 0: {how.lower()}"
     facts[2].metric(f"P({words.markdown(yes)})", f"{probability:.3f}" if known else "—", help=how)
     facts[3].metric(f"P({words.markdown(no)})", f"{1 - probability:.3f}" if known else "—")

@@ -395,7 +395,7 @@ def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float]) -
     bottom, top = lines.min() - margin, lines.max() + margin
     if summary[low].min() >= bottom and summary[high].max() <= top:
         return None
-    return max(bottom, min(lines.min(), summary[low].min()) - 0.005), min(top, max(lines.max(), summary[high].max()) + 0.005)
+    return bottom, top
 
 
 def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str = "") -> go.Figure:

@@ -243,6 +243,12 @@ for n in (16, 64, 256):
 # than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where
 # ratings are a list and the question comes at the end, it would have to compare, and it does not.
 #
+# In the form of lines all targets share one history, so nothing can be retrieved for each. But what the user thought of the
+# films nearest to a target fits into two numbers (`nearby`): the mean of their ratings, weighted by
+# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to conventional models.
+# The read-out takes them beside the states, the prompt stays as it is: compare the rows of the table above with and without
+# `nearby=0.1`.
+#
 # ## What would change my mind
 #
 # - Tuning is not worth it: if over five seeds and the full test set "tuned" is not ahead of counting at the same

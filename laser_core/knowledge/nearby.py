@@ -21,6 +21,14 @@ NUMBERS = 2
 _CAUTION = 0.02  # as of one neutral event at a similarity of .6
 
 
+def items_read(dataset: CTRDataset, events: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The items, ascending, whose vectors `nearby` needs: those of the events and of all that their users rated before `ends`."""
+    last = dataset.user_offsets[:-1].copy()  # (users + 1,) where the longest history of each ends
+    np.maximum.at(last, dataset.event_user[events], ends)
+    histories = [dataset.event_item[dataset.user_offsets[user] : last[user]] for user in np.unique(dataset.event_user[events])]
+    return np.unique(np.concatenate([dataset.event_item[events], *histories]))
+
+
 def nearby(dataset: CTRDataset, events: np.ndarray, ends: np.ndarray, vectors: np.ndarray, place: np.ndarray, width: float) -> np.ndarray:
     """(events, 2) float32, the numbers above for the item of each event, over its user's events before `ends`.
 

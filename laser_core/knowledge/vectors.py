@@ -18,7 +18,7 @@ from laser_core.errors import UserError
 from laser_core.knowledge.encoder import encode
 from laser_core.knowledge.familiarity import familiarity
 from laser_core.knowledge.generate import generate
-from laser_core.knowledge.nearby import AXES, NUMBERS, nearby
+from laser_core.knowledge.nearby import AXES, NUMBERS, items_read, nearby
 from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
@@ -192,10 +192,7 @@ class Vectors:
         options, own = self.options, np.unique(dataset.sample_item(rows))
         place, vectors = np.full(dataset.items + 1, -1, dtype=np.int32), np.zeros((0, 0), dtype=np.float32)
         if options.nearby:
-            last = dataset.user_offsets[:-1].copy()  # (users + 1,) where the longest snapshot of each ends
-            np.maximum.at(last, dataset.sample_user(rows), snapshot_end(dataset, rows, options.every))
-            events = [np.arange(dataset.user_offsets[user], last[user]) for user in np.unique(dataset.sample_user(rows))]
-            items = np.unique(np.concatenate([own, *(dataset.event_item[mine] for mine in events)]))
+            items = items_read(dataset, dataset.sample_event[rows], snapshot_end(dataset, rows, options.every))
             place[items] = np.arange(len(items))
             vectors = self.spaces["nearby"](self._raw_items(dataset, items)).astype(np.float32)
         familiar = np.zeros(dataset.items + 1, dtype=np.float32)

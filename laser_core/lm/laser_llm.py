@@ -197,7 +197,7 @@ class LaserLLM(Recommender):
             yield from ((int(row), render.one(int(row), history)) for row in rows)
             return
         search = self._retrieval(dataset)
-        search.prepare(rows)
+        search.prepare(dataset.sample_event[rows])
         for row in map(int, rows):
             found = search.events(row, history)
             yield row, render.one(row, history, found)
@@ -242,7 +242,7 @@ class LaserLLM(Recommender):
         options = self.options
         backbones.fetch(options.backbone, progress)
         if options.retrieval:
-            self._retrieval(dataset, progress).prepare(np.concatenate([rows, valid_rows]).astype(int))
+            self._retrieval(dataset, progress).prepare(dataset.sample_event[np.concatenate([rows, valid_rows]).astype(int)])
         tokenizer = backbones.tokenizer(options.backbone)
         self._open(scoring.answer_ids(tokenizer, self.prompt(dataset, int(dataset.train[0]))), progress)
         self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
@@ -336,7 +336,7 @@ class LaserLLM(Recommender):
         events = np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)])
         ends = np.cumsum([len(own) for own in slots])[:-1]
         beside = [event_statistics(dataset, events)] if options.statistics else []
-        beside += [self._retrieval(dataset).opinions(events, options.nearby)] if options.nearby else []
+        beside += [self._retrieval(dataset, progress).opinions(events, options.nearby)] if options.nearby else []
         for numbers in beside:
             read = [np.hstack(pair) for pair in zip(read, np.split(numbers, ends), strict=True)]
         return read, saved
@@ -345,7 +345,7 @@ class LaserLLM(Recommender):
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
         if self.options.retrieval:
-            self._retrieval(dataset, progress).prepare(wanted)
+            self._retrieval(dataset, progress).prepare(dataset.sample_event[wanted])
         odds, tokens = self._log_odds(dataset, wanted, progress, self._vllm().log_odds if self.options.engine == "vllm" else None)
         self.cost_ = {**self.cost_, "predict_tokens": tokens}
         if self.readout_ is not None:

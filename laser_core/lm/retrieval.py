@@ -17,7 +17,7 @@ import numpy as np
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.knowledge.encoder import encode, is_stored
-from laser_core.knowledge.nearby import nearby
+from laser_core.knowledge.nearby import items_read, nearby
 from laser_core.knowledge.vectors import Space
 from laser_core.knowledge.writer import item_texts
 from laser_core.progress import Progress, no_progress
@@ -40,18 +40,10 @@ class Retrieval:
         self._known = np.zeros(dataset.items + 1, dtype=bool)
         self._vectors = np.zeros((dataset.items + 1, self._space.axes.shape[1]), dtype=np.float32)  # (items + 1, components), unit length
 
-    def prepare(self, rows: np.ndarray) -> None:
-        """Get the vectors of everything in the whole histories of some samples at once; `events` does it sample by sample."""
-        self._prepare(self.dataset.sample_event[rows])
-
-    def _prepare(self, targets: np.ndarray) -> None:
-        """Get the vectors of these events' items and of all that their users rated before."""
-        last = np.full(self.dataset.users + 1, -1)
-        np.maximum.at(last, self.dataset.event_user[targets], targets)
-        need = np.zeros(self.dataset.items + 1, dtype=bool)
-        for user in np.flatnonzero(last >= 0):
-            need[self.dataset.event_item[self.dataset.user_offsets[user] : last[user] + 1]] = True
-        missing = np.flatnonzero(need & ~self._known)
+    def prepare(self, targets: np.ndarray) -> None:
+        """Get the vectors of these events' items and of all that their users rated before at once, not target by target."""
+        items = items_read(self.dataset, targets, targets)
+        missing = items[~self._known[items]]
         if len(missing):
             self._vectors[missing] = self._space(self._raw(missing))
             self._known[missing] = True
@@ -61,7 +53,7 @@ class Retrieval:
         events = self.dataset.history_events(row, 0)
         if len(events) <= most:
             return events
-        self.prepare(np.array([row]))
+        self.prepare(self.dataset.sample_event[[row]])
         target = self._vectors[self.dataset.sample_item(np.array([row]))[0]]
         cosine = self._vectors[self.dataset.event_item[events]] @ target  # (events,)
         order = np.lexsort((-events, -np.round(cosine, 6)))  # equal texts are equally similar, whatever rounding made of them
@@ -69,7 +61,7 @@ class Retrieval:
 
     def opinions(self, events: np.ndarray, width: float) -> np.ndarray:
         """(events, 2) float32: what `nearby` says of these events, samples or not, from all that their users rated before."""
-        self._prepare(events)
+        self.prepare(events)
         return nearby(self.dataset, events, events, self._vectors, np.arange(self.dataset.items + 1), width)
 
     def _raw(self, items: np.ndarray) -> np.ndarray:

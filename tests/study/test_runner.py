@@ -332,7 +332,7 @@ def test_time_is_learned_from_what_is_done(ready, small, registry, tmp_path):
     run_here(fake.study(shots=(64,), seeds=(0,), options={"sleep": 0.4, **ready}), tmp_path)
     speed = Speed(store.cells())
     (cell, larger, _, _) = fake.study(shots=(64, 4096), seeds=(0, 1)).cells()
-    assert 0.39 <= speed.seconds(cell) < 2
+    assert 0.4 <= round(speed.seconds(cell), 3) < 2  # records hold milliseconds
     assert speed.seconds(fake.study(shots=(4096,)).cells()[0]) > speed.seconds(cell)
     assert larger.seed == 1
     speed.learn(cell, 100.0)

@@ -12,14 +12,20 @@ from state import choose
 
 from laser_core import figures
 from laser_core.lm import backbones
+from laser_core.lm.laser_llm import LaserLLM
 from laser_core.study import paper, summary
 from laser_core.systems import SYSTEMS
 
 
 def backbone_of(options: dict[str, Any]) -> str:
-    """The language models that a system reads with: the one that answers or is tuned, else its encoder, and who knows its titles."""
+    """The language models that a system reads with: the one that answers or is tuned, else its encoder; then who says what is alike, or
+    knows its titles."""
+    if options.get("vectors") in ("random", "none"):
+        return "none"
     names = [options.get("backbone") or options.get("encoder") or "not stated"]
-    if options.get("familiar") and options.get("vectors") == "real":
+    if options.get("backbone") and (options.get("retrieval") or options.get("nearby")):
+        names.append(options.get("encoder", LaserLLM.Options().encoder))
+    if options.get("familiar"):
         names.append(options["language_model"])
     return ", ".join(dict.fromkeys(backbones.BACKBONES[name].label if name in backbones.BACKBONES else name for name in names))
 

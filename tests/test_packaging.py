@@ -198,6 +198,7 @@ def test_what_the_readme_says_of_bookcrossing_holds(monkeypatch):
     readme, gaps = " ".join(README.split()), []
     for n in (256, 1024, 4096, "all"):
         ours = own("bookcrossing-explicit", n, "laser-crm")
+        assert gap(ours, own("bookcrossing-explicit", n, "stats-lr"))["says"] == ("behind" if n == "all" else "level")
         for other in (own("bookcrossing-explicit", n, "sim"), own("bookcrossing-explicit", n, "laser-crm", 'vectors="random"')):
             gaps.append(found := gap(ours, other))
             assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
@@ -233,12 +234,17 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
 
     cells = recorded().cells()
 
-    def says(dataset: str, test_rows: int, n: int, variant: str) -> str:
+    def beside(dataset: str, test_rows: int, n: int, variant: str, other: str | None = None) -> dict[str, float | str]:
+        """The gap to another variant, else to History-LR."""
         own = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["train_rows"] == n) & (cells["seed"] < 3)]
-        one = own[(own["system"] == "laser-llm-counted") & (own["variant"] == variant)]
-        found = gap(one, own[own["system"] == "history-lr"])
+        counted = own[own["system"] == "laser-llm-counted"]
+        reference = own[own["system"] == "history-lr"] if other is None else counted[counted["variant"] == other]
+        found = gap(counted[counted["variant"] == variant], reference)
         assert found["seeds"] == 3
-        return found["says"]
+        return found
+
+    def says(dataset: str, test_rows: int, n: int, variant: str) -> str:
+        return beside(dataset, test_rows, n, variant)["says"]
 
     for n in (256, 1024):
         assert says("movielens-small", 6_164, n, "") == says("movielens-small", 6_164, n, "statistics=true") == "ahead"
@@ -247,6 +253,14 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
         assert says("ml-1m", 2_000, n, "block=1") == says("ml-1m", 2_000, n, "block=1, nearby=0.1") == "level"
         for variant in ("block=1, statistics=true", "block=1, statistics=true, nearby=0.1"):
             assert says("ml-1m", 2_000, n, variant) == "ahead"
+    for n in (64, 256, 1024):
+        for plain in ("", "statistics=true"):
+            for dataset, test_rows, before in (("ml-1m", 2_000, ["block=1"]), ("movielens-small", 6_164, [])):
+                without, near = (", ".join([*before, *filter(None, [plain, more])]) for more in ("", "nearby=0.1"))
+                found = beside(dataset, test_rows, n, near, without)
+                assert found["gap"] > 0
+                if not plain and (dataset, n) in (("ml-1m", 64), ("movielens-small", 256)):
+                    assert found["says"] == "ahead"
     for n in (16, 64, 256):
         assert (
             says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"

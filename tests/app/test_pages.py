@@ -231,6 +231,28 @@ def test_retrieval_without_its_vectors_says_what_makes_them(tmp_path, monkeypatc
     assert any("vectors are not on this machine" in info.value for info in page.info)
 
 
+def test_backbones_names_every_language_model_that_was_read(tmp_path, monkeypatch, open_page, small):
+    """The one that answers or encodes, who says what is alike, who knows the titles; for random vectors none."""
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    read = {"encoder": "minilm-l6", "language_model": "smollm2-135m", "familiar": True}
+    expected = {
+        ("laser-crm", ""): (read | {"vectors": "real"}, "MiniLM-L6, SmolLM2-135M"),
+        ("laser-crm", "familiar=false"): (read | {"vectors": "real", "familiar": False}, "MiniLM-L6"),
+        ("laser-crm", 'vectors="random"'): (read | {"vectors": "random"}, "none"),
+        ("laser-llm-counted", ""): ({"backbone": "smollm2-135m"}, "SmolLM2-135M"),
+        ("laser-llm-counted", "nearby=0.1"): ({"backbone": "smollm2-135m", "nearby": 0.1}, "SmolLM2-135M, MiniLM-L6"),
+    }
+    for (system, variant), (options, _) in expected.items():
+        add_cell(ResultStore(tmp_path / "own"), small, system, 64, 0, 0.5, options=options, variant=variant)
+    page = open_page("backbones.py")
+    no_trouble(page)
+    shown = next(frame.value for frame in page.dataframe if "Labels seen" in frame.value)
+    assert sorted(shown["Backbone"]) == sorted(names for _, names in expected.values())
+
+
 @pytest.mark.weights
 def test_lab_scores_changes_and_keeps_them(stores, open_page, small, monkeypatch):
     """With a stand-in for the model that answers by the number of lines in the prompt."""

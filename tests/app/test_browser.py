@@ -122,12 +122,13 @@ def pick(page, label: str, option: str) -> None:
 
 @pytest.mark.parametrize("name", page_files())
 def test_page_loads(name, page, server):
+    from playwright.sync_api import expect
+
     page.goto(f"{server}/{'' if name == 'overview.py' else name.removesuffix('.py')}")
     settle(page)
+    expect(page.get_by_test_id("stSidebar").get_by_test_id("stPageLink-NavLink")).to_have_count(len(page_files()))  # drawn a moment later
     assert page.get_by_test_id("stException").count() == 0
     assert page.locator("img:not([alt])").count() == 0
-    links = page.get_by_test_id("stSidebar").get_by_test_id("stPageLink-NavLink")
-    assert links.count() == len(page_files())
 
 
 def test_a_link_reproduces_a_view_and_back_works(page, server):

@@ -30,8 +30,8 @@ def has_prompt(system: str) -> bool:
     return system in SYSTEMS and SYSTEMS[system].where.endswith(":LaserLLM")
 
 
-def prompt_of(system: str, options: Mapping[str, Any], dataset: CTRDataset, row: int) -> tuple[LaserLLM, Prompt]:
-    """The system with a stored result's options, and what it reads for one sample.
+def prompts_of(system: str, options: Mapping[str, Any], dataset: CTRDataset, row: int) -> tuple[LaserLLM, list[Prompt]]:
+    """The system with a stored result's options, and what it reads for one sample: one prompt, or two whose log-odds it averages.
 
     Raises:
         FaultError: The backbone's tokenizer, or what retrieval compares, is not on this machine.
@@ -42,7 +42,7 @@ def prompt_of(system: str, options: Mapping[str, Any], dataset: CTRDataset, row:
             "this prompt shows the ratings most like the target, and the items' vectors are not on this machine: running the system here "
             "(laser study run) makes them"
         )
-    return recommender, recommender.prompt(dataset, row)
+    return recommender, recommender.prompts(dataset, row)
 
 
 def without_tokenizer(options: Mapping[str, Any], dataset: CTRDataset, row: int) -> Prompt | None:
@@ -80,7 +80,7 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     """The exact prompt of one sample for one stored result, with its tokens and the two answers' probabilities."""
     options = json.loads(options_text)
     try:
-        recommender, prompt = prompt_of(system, options, dataset, row)
+        recommender, (prompt, *second) = prompts_of(system, options, dataset, row)
         tokenizer = backbones.tokenizer(recommender.options.backbone)
     except FaultError as error:
         st.info(words.markdown(error), icon=":material/download:")
@@ -93,7 +93,9 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     except LaserError as error:
         st.warning(words.markdown(error), icon=":material/error:")
         return
-    if recommender.options.retrieval:
+    if second:
+        st.caption("Asked twice, the mean of both log-odds answers: after the last ratings, and after those most like the target.")
+    elif recommender.options.retrieval and recommender.options.prompt == "one":
         st.caption("Retrieval: the ratings most like the target by their texts, out of the whole history, in place of the last ones.")
     encoding = tokenizer.encode(prompt.text)
     yes, no = (answer.strip() for answer in prompt.answers)
@@ -111,15 +113,18 @@ def show_prompt(system: str, options_text: str, dataset: CTRDataset, row: int, p
     facts[2].metric(f"P({words.markdown(yes)})", f"{probability:.3f}" if known else "—", help=how)
     facts[3].metric(f"P({words.markdown(no)})", f"{1 - probability:.3f}" if known else "—")
     marks = {len(prompt.text): f" ▸ {yes} / {no} ?"}
-    as_tokens, as_text = st.tabs(["Token by token", "Plain text"])
+    as_tokens, as_text, *as_second = st.tabs(["Token by token", "Plain text", *["The ratings most like the target"] * len(second)])
     with as_tokens:
         st.html(tokens_html(prompt.text, encoding.offsets, marks))
         st.caption("Each ground is one token; ↵ is a line end. The answer is read after the last token.")
     with as_text:
         st.code(prompt.text, language=None, wrap_lines=True)
+    for tab, other in zip(as_second, second, strict=True):
+        with tab:
+            st.code(other.text, language=None, wrap_lines=True)
     st.download_button(
         "Text",
-        lambda: prompt.text,
+        lambda: "\n\n".join(each.text for each in [prompt, *second]),
         f"prompt-{system}-{row}.txt",
         "text/plain",
         key=f"prompt-{system}-{row}",

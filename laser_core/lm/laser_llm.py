@@ -84,7 +84,8 @@ class LaserLLMOptions:
     pass_size: int = 0
     """prompts that go through the model at once; 0: 1 on a CPU, 16 on a GPU"""
     retrieval: bool = field(default=False, metadata={"late": True})
-    """one: show the K ratings of the whole history whose items are most like the target, not the last K (see `retrieval`); tuned on both"""
+    """one: show the K ratings of the whole history whose items are most like the target, not the last K (see `retrieval`); tuned on both.
+    many: ask about each target after these K too, in a sequence of its own; tuned on both, and the two log-odds are averaged"""
     encoder: str = field(default="minilm-l6", metadata={"late": True})
     """retrieval, nearby: whose vectors say what is alike; the paper takes the language model itself, which takes longer"""
     components: int = field(default=128, metadata={"late": True})
@@ -133,10 +134,6 @@ class LaserLLMOptions:
                 raise UserError(f"option '{name}' belongs to learn='readout': an adapter reads the prompt only")
         if self.learn == "readout" and self.engine == "vllm":
             raise UserError("options 'learn' and 'engine': vllm does not show what a readout reads, take engine=torch")
-        if self.prompt == "many" and self.retrieval:
-            raise UserError(
-                "option 'retrieval' belongs to prompt='one': with 'many' every rating is a target, and all of them share one history"
-            )
 
 
 @dataclass(frozen=True)
@@ -158,25 +155,27 @@ class LaserLLM(Recommender):
     # ---- samples as text: no torch -------------------------------------------------------------------------------------------------
 
     def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
-        """What the model reads before it answers for one sample.
+        """What the model reads before it answers for one sample; of several prompts the first.
 
         Needs the backbone's tokenizer on this machine, but no torch (unless retrieval meets a text for the first time).
         """
-        text = next(self.texts(dataset, np.array([row])))
-        return text.prompt.until(int(dataset.sample_event[row]))
+        return self.prompts(dataset, row)[0]
+
+    def prompts(self, dataset: CTRDataset, row: int) -> list[Prompt]:
+        """All that it reads for one sample: with many targets and retrieval two prompts, unless they are the same."""
+        return [text.prompt.until(int(dataset.sample_event[row])) for text in self.texts(dataset, np.array([row]))]
 
     def texts(self, dataset: CTRDataset, rows: np.ndarray, training: bool = False) -> Iterator[Text]:
-        """The prompts that answer `rows`; each sample's prompt is the same whatever other samples are asked for.
+        """The prompts that answer `rows`; each sample's prompts are the same whatever other samples are asked for.
 
         Args:
-            training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it; with retrieval,
-                a sample's plain prompt too.
+            training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it; with one target
+                and retrieval, a sample's plain prompt too.
         """
         render = self._renderer(dataset)
         history = self.options.history or dataset.about.history_length
         if self.options.prompt == "one":
-            for row, prompt in self._one_target(dataset, rows, render, history, training):
-                yield Text(prompt, np.array([row]), np.zeros(1, dtype=int))
+            yield from self._one_target(dataset, rows, render, history, training)
             return
         event = dataset.sample_event[rows]
         first = dataset.user_offsets[dataset.event_user[event]]
@@ -188,21 +187,32 @@ class LaserLLM(Recommender):
             last = int(event[own[-1]]) if training else min(begin + self.options.block, stop) - 1
             prompt = render.many(max(int(first[own[0]]), begin - history), last, needed=begin)
             yield Text(prompt, rows[own], np.searchsorted(prompt.events, event[own]))
+        if self.options.retrieval:
+            for row, found in self._found(dataset, rows, history):
+                if not np.array_equal(found, dataset.history_events(row, history)):
+                    target = int(dataset.sample_event[row])
+                    prompt = render.lines(np.append(found, target), needed=target)
+                    yield Text(prompt, np.array([row]), np.array([len(prompt.events) - 1]))
 
-    def _one_target(
-        self, dataset: CTRDataset, rows: np.ndarray, render: Renderer, history: int, training: bool
-    ) -> Iterator[tuple[int, Prompt]]:
-        """Each row with its prompt; in training with retrieval also with the plain one, where that is another."""
+    def _one_target(self, dataset: CTRDataset, rows: np.ndarray, render: Renderer, history: int, training: bool) -> Iterator[Text]:
+        """Each row's prompt; in training with retrieval also the plain one, where that is another."""
+
+        def text(row: int, events: np.ndarray | None = None) -> Text:
+            return Text(render.one(row, history, events), np.array([row]), np.zeros(1, dtype=int))
+
         if not self.options.retrieval:
-            yield from ((int(row), render.one(int(row), history)) for row in rows)
+            yield from (text(int(row)) for row in rows)
             return
+        for row, found in self._found(dataset, rows, history):
+            yield text(row, found)
+            if training and not np.array_equal(found, dataset.history_events(row, history)):
+                yield text(row)
+
+    def _found(self, dataset: CTRDataset, rows: np.ndarray, history: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Each row with the events of its history that are most like its target."""
         search = self._retrieval(dataset)
         search.prepare(dataset.sample_event[rows])
-        for row in map(int, rows):
-            found = search.events(row, history)
-            yield row, render.one(row, history, found)
-            if training and not np.array_equal(found, dataset.history_events(row, history)):
-                yield row, render.one(row, history)
+        yield from ((row, search.events(row, history)) for row in map(int, rows))
 
     def _retrieval(self, dataset: CTRDataset, progress: Progress = no_progress) -> Retrieval:
         """Kept while the same items are asked about, in whatever histories (`explain.what_if` changes those and keeps the version)."""
@@ -363,12 +373,16 @@ class LaserLLM(Recommender):
     def _log_odds(
         self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress, score: Any = None
     ) -> tuple[np.ndarray, int]:
-        """Log-odds of yes for distinct, ascending rows, and how many tokens were read; `score` may stand in for `scoring.log_odds`."""
+        """Log-odds of yes for distinct, ascending rows, the mean over a row's prompts, and how many tokens were read.
+
+        `score` may stand in for `scoring.log_odds`.
+        """
         from laser_core.lm import scoring
 
         score = score or (lambda encoded, done: scoring.log_odds(self.model_, encoded, self._pass_size(), done))
-        odds, self._saved = np.zeros(len(rows)), 0.0
+        odds, asked, self._saved = np.zeros(len(rows)), np.zeros(len(rows)), 0.0
         done, tokens = 0, 0
+        answers = len(rows) * (2 if self.options.prompt == "many" and self.options.retrieval else 1)  # at most
         source = self.texts(dataset, rows)
         while texts := list(islice(source, _CHUNK)):
             encoded = self._encode(texts)
@@ -376,7 +390,7 @@ class LaserLLM(Recommender):
             answered = np.cumsum([0, *(len(text.rows) for text in texts)])
 
             def report(texts_done: int, before: int = done, answered: np.ndarray = answered) -> None:
-                progress("scoring", before + int(answered[texts_done]), len(rows))
+                progress("scoring", before + int(answered[texts_done]), answers)
 
             if self.readout_ is not None:
                 weight, bias = self.readout_
@@ -386,9 +400,11 @@ class LaserLLM(Recommender):
             else:
                 found = [own[text.slots] for text, own in zip(texts, score(encoded, report), strict=True)]
             for text, own in zip(texts, found, strict=True):
-                odds[np.searchsorted(rows, text.rows)] = own
+                place = np.searchsorted(rows, text.rows)
+                odds[place] += own
+                asked[place] += 1
             done += int(answered[-1])
-        return odds, tokens
+        return odds / asked, tokens
 
     def _log_loss(self, dataset: CTRDataset, rows: np.ndarray) -> float:
         rows = np.unique(rows)

@@ -150,20 +150,24 @@ class Renderer:
         Raises:
             UserError: Even without the events before `needed` the prompt is beyond the budget.
         """
-        events = np.arange(first, last + 1)
-        profile, opening = self._profile(first), self._fill("opening", first)
+        return self.lines(np.arange(first, last + 1), needed)
+
+    def lines(self, events: np.ndarray, needed: int) -> Prompt:
+        """The same of any events of one user, ascending."""
+        profile, opening = self._profile(events[0]), self._fill("opening", events[0])
         alike = self._alike(events) if "{alike}" in self._parts["line"] else np.zeros(len(events), dtype=int)
         questions = [self._fill("line", event, alike=share) for event, share in zip(events, alike, strict=True)]
         answered = [self._fill("answered", event) for event in events[:-1]]
         lines = [f"\n{question}{answer}" for question, answer in zip(questions, [*answered, ""], strict=True)]
+        optional = int(np.searchsorted(events, needed))
 
         lead = "\n".join(part for part in (profile, opening) if part)
 
         def text(kept: int) -> str:
-            return lead + "".join(lines[needed - first - kept :])
+            return lead + "".join(lines[optional - kept :])
 
-        kept, fitted = self._fit(text, needed - first)
-        start = needed - first - kept
+        kept, fitted = self._fit(text, optional)
+        start = optional - kept
         ends = len(lead) + np.cumsum([len(line) for line in lines[start:]])
         slots = ends - [*(len(answer) for answer in answered[start:]), 0]
         return Prompt(fitted, slots, events[start:], self._spaced(questions[-1]), len(slots) - 1)

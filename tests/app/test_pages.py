@@ -231,6 +231,28 @@ def test_retrieval_without_its_vectors_says_what_makes_them(tmp_path, monkeypatc
     assert any("vectors are not on this machine" in info.value for info in page.info)
 
 
+@pytest.mark.weights
+def test_both_prompts_of_a_sample_are_shown(tmp_path, monkeypatch, open_page, small):
+    """Many targets with retrieval: what it reads after the last ratings, and after those most like the target."""
+    from laser_core.lm import retrieval
+    from laser_core.study.store import ResultStore
+    from laser_core.systems import create
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    monkeypatch.setattr(retrieval, "is_stored", lambda encoder, texts: True)
+    monkeypatch.setattr(retrieval, "encode", lambda name, texts, **_: np.array([[len(text), sum(map(ord, text))] for text in texts], float))
+    options = {"retrieval": True}
+    add_cell(ResultStore(tmp_path / "own"), small, "laser-llm-counted", 64, 0, 0.5, LM_ROWS, options=options, variant="retrieval=true")
+    row = next(int(row) for row in small.test_rows(LM_ROWS) if len(small.history_events(int(row), 0)) > 40)
+    page = open_page("user.py", user=str(int(small.sample_user(np.array([row]))[0])), sample=str(row), systems="laser-llm-counted")
+    no_trouble(page)
+    first, second = create("laser-llm-counted", **options).prompts(small, row)
+    shown = [code.value for code in page.code]
+    assert first.text in shown and second.text in shown and first.text != second.text
+    assert any("mean of both log-odds" in caption.value for caption in page.caption)
+
+
 def test_backbones_names_every_language_model_that_was_read(tmp_path, monkeypatch, open_page, small):
     """The one that answers or encodes, who says what is alike, who knows the titles; for random vectors none."""
     from laser_core.study.store import ResultStore

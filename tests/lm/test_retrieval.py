@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from laser_core import explain, systems
 from laser_core.errors import UserError
-from laser_core.lm import retrieval
+from laser_core.lm import backbones, retrieval
 from laser_core.lm.laser_llm import LaserLLM, LaserLLMOptions
 from laser_core.lm.retrieval import Retrieval
 
@@ -97,6 +98,55 @@ def test_tuning_sees_both_prompts_and_no_more_labels(shelf, tiny):
     np.testing.assert_array_equal(np.concatenate([model.predict(shelf, shelf.test[[place]]) for place in range(4)]), together[:4])
 
 
+@pytest.mark.parametrize("block", [1, 4])
+def test_many_targets_are_asked_about_a_second_time_and_the_log_odds_averaged(shelf, tiny, block):
+    options = {"prompt": "many", "template": "many-short", "block": block}
+    model, plain = make(tiny, **options), make(tiny, **options, retrieval=False)
+    nobody = np.zeros(0, dtype=int)
+    both = model.fit(shelf, nobody, nobody).predict(shelf, shelf.test)
+    first = plain.fit(shelf, nobody, nobody).predict(shelf, shelf.test)
+    search, twice = Retrieval(shelf, tiny, 128), 0
+    for place, row in enumerate(map(int, shelf.test)):
+        prompts, event = model.prompts(shelf, row), int(shelf.sample_event[row])
+        assert prompts[0].text == plain.prompt(shelf, row).text == model.prompt(shelf, row).text
+        assert len(plain.prompts(shelf, row)) == 1
+        odds = [np.log(first[place] / (1 - first[place]))]
+        if len(prompts) > 1:
+            assert prompts[1].events.tolist() == [*search.events(row, 3), event] and prompts[1].history == 3
+            assert all(shelf.title(shelf.event_item[own]) in prompts[1].text for own in prompts[1].events)
+            odds.append(_log_odds(plain, prompts[1]))
+            twice += 1
+        else:
+            np.testing.assert_array_equal(search.events(row, 3), shelf.history_events(row, 3))
+        assert both[place] == pytest.approx(1 / (1 + np.exp(-np.mean(odds))), abs=1e-6)
+    assert twice > 10
+    some = shelf.test[::-1][:5]
+    np.testing.assert_array_equal(model.predict(shelf, some), both[::-1][:5])  # neither order nor company changes it
+
+
+def _log_odds(model: LaserLLM, prompt) -> float:
+    """Of the last answer of a prompt, by transformers itself."""
+    body = model.model_.model
+    tokens = torch.tensor([backbones.tokenizer(model.options.backbone).encode(prompt.text).ids])
+    yes, no = model.answers_
+    with torch.no_grad():
+        scores = body(input_ids=tokens).logits[0, -1]
+    return float(scores[yes] - scores[no])
+
+
+@pytest.mark.parametrize("learn", ["adapter", "readout"])
+def test_with_many_targets_it_learns_from_both_sequences(shelf, tiny, learn):
+    options = {"prompt": "many", "template": "many-short", "learn": learn}
+    rows, nobody = shelf.shots(12, 0), np.zeros(0, dtype=int)
+    model, plain, own = (
+        make(tiny, **options, **more).fit(shelf, rows, nobody) for more in ({}, {"retrieval": False}, {"targets": "shots"})
+    )
+    assert model.cost_["fit_texts"] > plain.cost_["fit_texts"]
+    assert own.labels_seen_ == 12 < plain.labels_seen_ <= model.labels_seen_
+    shown = {event for row in rows for prompt in model.prompts(shelf, int(row)) for event in prompt.events.tolist()}
+    assert model.labels_seen_ == len(shown)
+
+
 def test_a_what_if_history_is_searched_too(shelf, tiny):
     model = make(tiny)
     row = int(shelf.test[8])
@@ -115,8 +165,6 @@ def test_equal_texts_are_equally_similar(shelf, monkeypatch):
 
 
 def test_options(tiny):
-    with pytest.raises(UserError, match=r"'retrieval' belongs to prompt='one': .* all of them share one history"):
-        systems.create("laser-llm-many", retrieval=True)
     with pytest.raises(UserError, match="unknown backbone 'minilm'"):
         systems.create("laser-llm-retrieval", encoder="minilm")
     with pytest.raises(UserError, match="'components' must be positive"):

@@ -224,30 +224,37 @@ else:
 # %% [markdown]
 # The paper's LLM-only row of Table 1 has retrieval on. Here it is a system of its own, `laser-llm-retrieval`, so that on
 # and off are two rows and never one. Do not take the gain for granted: a text is about genre and year, and "the last
-# five" know what the user is in the mood for. On record are both forms of the one-target prompt, ten ratings, read out:
+# five" know what the user is in the mood for. In the form of lines all targets share one history; there `retrieval=true`
+# asks about each target a second time, after the ten lines most like it, and averages the two log-odds. On record, all of
+# them with ten ratings and read out:
 
 # %%
-for n in (16, 64, 256):
-    both = cells().query("dataset == 'movielens-small' and train_rows == @n and test_rows == 2000")
-    off, on = (both[both["system"] == name] for name in ("laser-llm", "laser-llm-retrieval"))
+NAMES = {"one target": ("laser-llm", "laser-llm-retrieval"), "lines": ("laser-llm-counted", "laser-llm-counted")}
+asked = [("movielens-small", "one target", 16), ("movielens-small", "one target", 64), ("movielens-small", "one target", 256)]
+asked += [("bookcrossing", "one target", 256), ("ml-1m", "lines", 256), ("ml-1m", "lines", 1024)]
+plain = "not (variant.str.contains('statistics') or variant.str.contains('nearby') or variant.str.contains('shots'))"
+for dataset, form, n in asked:
+    own = cells().query(f"dataset == @dataset and train_rows == @n and seed < 3 and test_rows < 2001 and {plain}")
+    off, on = (own[own["system"] == name] for name in NAMES[form])
+    if form == "lines":
+        off, on = (own[own["variant"].str.contains("retrieval") == switch] for own, switch in ((off, False), (on, True)))
     found = gap(on, off)
     words = (
         "gap {gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found)
         if found
-        else "not run: laser study run llm-small"
+        else f"not run: laser study run llm-{dataset.removeprefix('movielens-')}"
     )
-    print(f"N = {n}: one target, AUC {off['auc'].mean():.3f}; with retrieval {on['auc'].mean():.3f}; {words}")
+    print(f"{dataset}, {form}, N = {n}: AUC {off['auc'].mean():.3f}; with retrieval {on['auc'].mean():.3f}; {words}")
 
 # %% [markdown]
-# Compare these AUCs with the table above before you compare them with each other: the *form* of the prompt decides far more
-# than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where
-# ratings are a list and the question comes at the end, it would have to compare, and it does not.
+# Compare the AUCs of the two forms before you compare them with and without retrieval: the *form* of the prompt decides far
+# more than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern;
+# where ratings are a list and the question comes at the end, it would have to compare, and it does not.
 #
-# In the form of lines all targets share one history, so nothing can be retrieved for each. But what the user thought of the
-# films nearest to a target fits into two numbers (`nearby`): the mean of their ratings, weighted by
-# $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to conventional models.
-# The read-out takes them beside the states, the prompt stays as it is: compare the rows of the table above with and without
-# `nearby=0.1`.
+# What the user thought of the films nearest to a target also fits into two numbers (`nearby`): the mean of their ratings,
+# weighted by $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to
+# conventional models. The read-out takes them beside the states, the prompt stays as it is: compare the rows of the table
+# above with and without `nearby=0.1`.
 #
 # ## What would change my mind
 #

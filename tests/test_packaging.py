@@ -261,11 +261,14 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
                 assert found["gap"] > 0
                 if (dataset, n) in (("ml-1m", 64), ("movielens-small", 256), ("movielens-small", 1024)):
                     assert found["says"] == "ahead"
-    for n in (64, 256):
+    for n in (64, 256, 1024):
         for plain in ("", "statistics=true"):
             found = beside("movielens-small", 6_164, n, ", ".join(filter(None, ['titles="anonymous"', plain])), plain)
-            assert found["says"] == "level" and -0.0085 < found["gap"] < -0.0025
-    assert says("movielens-small", 6_164, 256, 'titles="anonymous", statistics=true') == "ahead"
+            assert -0.0095 < found["gap"] < -0.0025 and found["says"] == ("behind" if n == 1024 else "level")
+        assert says("movielens-small", 6_164, n, 'titles="anonymous", statistics=true') == ("level" if n == 64 else "ahead")
+        for more in ("", ", statistics=true", ", nearby=0.1", ", statistics=true, nearby=0.1"):
+            found = beside("ml-1m", 2_000, n, f"block=1, retrieval=true{more}", f"block=1{more}")
+            assert found["gap"] > 0 and (found["says"] == "ahead" or (n, more) != (256, ""))
     for n in (16, 64, 256):
         assert (
             says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"

@@ -18,6 +18,8 @@ from laser_core.systems import SYSTEMS
 
 Value = TypeVar("Value")
 
+pd.set_option("display.max_colwidth", None)  # systems whose options differ at the end of the name are told apart
+
 
 def profile() -> str:
     """How much the notebooks do now: smoke, demo or full (LASER_PROFILE)."""

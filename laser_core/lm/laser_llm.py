@@ -188,8 +188,8 @@ class LaserLLM(Recommender):
             prompt = render.many(max(int(first[own[0]]), begin - history), last, needed=begin)
             yield Text(prompt, rows[own], np.searchsorted(prompt.events, event[own]))
         if self.options.retrieval:
-            for row, found in self._found(dataset, rows, history):
-                if not np.array_equal(found, dataset.history_events(row, history)):
+            for row, found, new in self._found(dataset, rows, history):
+                if new:
                     target = int(dataset.sample_event[row])
                     prompt = render.lines(np.append(found, target), needed=target)
                     yield Text(prompt, np.array([row]), np.array([len(prompt.events) - 1]))
@@ -203,16 +203,18 @@ class LaserLLM(Recommender):
         if not self.options.retrieval:
             yield from (text(int(row)) for row in rows)
             return
-        for row, found in self._found(dataset, rows, history):
+        for row, found, new in self._found(dataset, rows, history):
             yield text(row, found)
-            if training and not np.array_equal(found, dataset.history_events(row, history)):
+            if training and new:
                 yield text(row)
 
-    def _found(self, dataset: CTRDataset, rows: np.ndarray, history: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Each row with the events of its history that are most like its target."""
+    def _found(self, dataset: CTRDataset, rows: np.ndarray, history: int) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Each row, the events of its history that are most like its target, and whether these are others than the last ones."""
         search = self._retrieval(dataset)
         search.prepare(dataset.sample_event[rows])
-        yield from ((row, search.events(row, history)) for row in map(int, rows))
+        for row in map(int, rows):
+            found = search.events(row, history)
+            yield row, found, not np.array_equal(found, dataset.history_events(row, history))
 
     def _retrieval(self, dataset: CTRDataset, progress: Progress = no_progress) -> Retrieval:
         """Kept while the same items are asked about, in whatever histories (`explain.what_if` changes those and keeps the version)."""

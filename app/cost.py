@@ -1,4 +1,4 @@
-"""Cost and latency: quality against cost, the paper's Table 2 beside ours, and what a thousand predictions cost on your hardware."""
+"""Cost and latency: quality against cost, the paper's Table 2 beside ours, and what a million predictions cost on your hardware."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COSTS = {
     "predict": ("seconds a thousand predictions", "per_thousand"),
     "fit": ("seconds to fit", "fit_seconds"),
     "memory": ("peak memory, MB", "peak_memory_mb"),
-    "money": ("price of a thousand predictions", "price"),
+    "money": ("price of a million predictions", "price"),
 }
 
 heading("Cost and latency", "What an improvement costs: measured on the machine that ran each result, over its whole test set.")
@@ -50,7 +50,7 @@ with fourth:
     cost = choose("cost", "Cost", list(COSTS), name=lambda one: COSTS[one][0])
 
 with st.container(border=True):
-    st.markdown("**Your hardware**: what would a thousand predictions cost you?")
+    st.markdown("**Your hardware**: what would a million predictions cost you?")
     left, right = st.columns([2, 1])
     with left:
         price_of_a_second = choose_price()
@@ -59,7 +59,7 @@ with st.container(border=True):
 
 shown = summary.widest(points[points["shots"] == shots]).copy()
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
-shown["price"] = shown["per_thousand"] * price_of_a_second
+shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
 label, column = COSTS[cost]
 if shown[column].fillna(0).gt(0).any():
     show_figure(
@@ -73,17 +73,16 @@ if shown[column].fillna(0).gt(0).any():
 else:
     st.info("All of these costs are zero: give a price for an hour above.", icon=":material/touch_app:")
 
-st.subheader("Table 2: seconds a prediction, the paper beside ours", anchor=False)
+st.subheader("Table 2: milliseconds a prediction, the paper beside ours", anchor=False)
 theirs = paper.table_2()
-theirs = theirs[theirs["dataset"] == dataset].set_index("row")["seconds"]
+theirs = 1000 * theirs[theirs["dataset"] == dataset].set_index("row")["seconds"]
 rows = [
     {
         "System": figures.system_label(row["system"], row["variant"]),
-        "Ours": row["per_thousand"] / 1000,
+        "Ours": row["per_thousand"],  # seconds a thousand are milliseconds a prediction
         "Paper": theirs.get(SYSTEMS[row["system"]].paper_row) if row["system"] in SYSTEMS else None,
-        "Thousand": row["per_thousand"],
         "Price": row["price"],
-        "Year": row["price"] / 1000 * daily * 365,
+        "Year": row["price"] / 1e6 * daily * 365,
         "Fit": row["fit_seconds"],
         "Memory": row["peak_memory_mb"],
         "Parameters": row["parameters"],
@@ -91,19 +90,16 @@ rows = [
     for row in shown.sort_values("per_thousand").to_dict("records")
 ]
 ours = {SYSTEMS[name].paper_row for name in shown["system"] if name in SYSTEMS}
-rows += [{"System": row, "Paper": seconds} for row, seconds in theirs.items() if row not in ours]
+rows += [{"System": row, "Paper": milliseconds} for row, milliseconds in theirs.items() if row not in ours]
 show_table(
     pd.DataFrame(rows),
     f"table-2-{dataset}-{shots}",
-    "Seconds a prediction of each system, ours and the paper's",
+    "Milliseconds a prediction of each system, ours and the paper's",
     {
         "System": text_column("System", pinned=True, width="medium"),
-        "Ours": number_column(
-            "Seconds, ours", "scientific", help="Wall seconds to predict the test rows, divided by their number; mean over seeds."
-        ),
-        "Paper": number_column("Seconds, paper", "scientific", help="The paper states neither batch nor hardware."),
-        "Thousand": number_column("Seconds a thousand", "%.3g"),
-        "Price": number_column("Price a thousand", "%.3g", help="On the hardware described above."),
+        "Ours": number_column("Ours, ms", "%.3g", help="Wall time to predict the test rows, divided by their number; mean over seeds."),
+        "Paper": number_column("Paper, ms", "%.3g", help="The paper states neither batch nor hardware."),
+        "Price": number_column("Price a million", "%.3g", help="On the hardware described above."),
         "Year": number_column("Price a year", "%,.2f", help="At the predictions a day given above."),
         "Fit": number_column("Fit, seconds", "%.1f"),
         "Memory": number_column("Memory, MB", "%,.0f"),

@@ -753,29 +753,30 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
 def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "") -> go.Figure:
     """Quality against cost; the line joins the systems that no other beats in both.
 
+    Of more than a dozen systems the legend names only those on the line, or it would take the room of the picture; the pointer tells
+    the others.
+
     Args:
         table: One row a system with `system`, `variant`, the metric and the column `cost` (positive).
     """
     figure = go.Figure()
     measure = METRICS[metric]
-    table = table[table[cost] > 0].sort_values(cost)
-    best, front = -np.inf, []
-    for row in table.to_dict("records"):
-        if measure.better * row[metric] > best:
-            best = measure.better * row[metric]
-            front.append(row)
+    table = table[table[cost] > 0].sort_values(cost, ignore_index=True)
+    quality = measure.better * table[metric]
+    front = table[quality > quality.cummax().shift(fill_value=-np.inf)]
     if len(front) > 1:
         figure.add_scatter(
-            x=[row[cost] for row in front],
-            y=[row[metric] for row in front],
+            x=front[cost],
+            y=front[metric],
             mode="lines",
             name="no system is better and cheaper",
             line={"dash": "dash", "width": 1.5, "color": INK, "shape": "hv"},
             hoverinfo="skip",
         )
-    for row in table.to_dict("records"):
+    for number, row in table.iterrows():
         look, name = style(row["system"], row["variant"]), plain(system_label(row["system"], row["variant"]))
         figure.add_scatter(
+            showlegend=len(table) <= 12 or number in front.index,
             x=[row[cost]],
             y=[row[metric]],
             mode="markers",
@@ -787,6 +788,8 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
     step = 1 if decades > 4 else "D2" if decades > 1 else None  # every power of ten; 1, 2, 5; or whatever is even
     figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log", dtick=step, tickformat="~g")
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".4~f")
+    if len(table) > 12:
+        note = " · ".join(filter(None, [note.removesuffix("."), "the legend names the systems on the line, the pointer any other"]))
     return _finish(figure, note, 480, title)
 
 

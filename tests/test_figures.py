@@ -291,6 +291,15 @@ def test_pareto_joins_only_what_nothing_beats():
     assert list(front.x) == [1.0, 5.0]
 
 
+def test_pareto_of_many_systems_names_those_on_the_line():
+    names = [f"system-{number}" for number in range(13)]
+    table = pd.DataFrame({"system": names, "variant": "", "auc": [0.7, 0.8, *[0.6] * 11], "seconds": np.arange(1.0, 14.0)})
+    named = {trace.name for trace in figures.pareto(table, "auc", "seconds", "seconds").data if trace.showlegend is not False}
+    assert named == {"no system is better and cheaper", "system-0", "system-1"}
+    few = figures.pareto(table[:12], "auc", "seconds", "seconds")
+    assert {*names[:12]} <= {trace.name for trace in few.data if trace.showlegend is not False}
+
+
 def test_slices_keep_their_order():
     table = pd.DataFrame(
         {

@@ -184,17 +184,20 @@ print(
     f"the eight conventional models lie between {others.min():.4f} "
     f"({others.idxmin()}) and {others.max():.4f} ({others.idxmax()})"
 )
-beside_counting, points = beside("movielens-small", ["plm"])
-if len(beside_counting):
-    picture = figures.sample_efficiency(points, title="Recorded: text encoders and History-LR, MovieLens-small")
-    print("recorded here, each beside History-LR at the same N, seeds and test rows (gap in AUC, 95 % interval):")
-    print(beside_counting.to_string(index=False))
-else:
-    picture = figures.empty("CTR-BERT, PTab and P5: not run")
-    print("recorded here: not run. To run them: laser study run plm-small")
-t5 = "recorded" if "p5" in set(points["system"]) else "not run (laser train p5 movielens-small --shots 256)"
+titles = {"movielens-small": "MovieLens-small", "ml-1m": "MovieLens-1M", "bookcrossing": "BookCrossing"}
+t5 = "not run (laser train p5 movielens-small --shots 256)"
+for name, title in titles.items():
+    beside_counting, points = beside(name, ["plm"])
+    print(f"Recorded, {title}: gap in AUC to History-LR at the same N, seeds and test rows, 95 % interval")
+    if len(beside_counting):
+        print(f"{beside_counting.to_string(index=False)}\n")
+        show(
+            figures.sample_efficiency(points, titles=titles, title=f"Text encoders and History-LR, {title}"), "recorded"
+        )
+        t5 = "recorded" if "p5" in set(points["system"]) else t5
+    else:
+        print(f"not run. To run them: laser study run plm-{name.removeprefix('movielens-')}\n")
 print(f"P5 with a pretrained T5: {t5}")
-show(picture, "recorded")
 
 # %% [markdown]
 # ## What would change my mind

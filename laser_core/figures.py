@@ -64,7 +64,7 @@ _LOOK = {
     "ctr-bert": ("#8D5BD6", "bowtie"),
     "ptab": ("#76823A", "hourglass"),
     "p5": ("#B04FC4", "star-square"),
-    "p5-scratch": ("#93608F", "octagon"),
+    "p5-scratch": ("#B8762B", "octagon"),
     "ease-lr": ("#9A6A3A", "circle-cross"),
     "ease-lightgbm": ("#4F8790", "circle-x"),
 }

@@ -51,11 +51,11 @@ _SYSTEMS = [
     System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", revision=2, paper_row="SIM", needs=("torch",)),
     System(
         "ctr-bert", "CTR-BERT", "plm", "laser_core.lm.ctr_bert:CTRBERT", paper_row="CTR-BERT",
-        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "learning_rate": 2e-4, "least_steps": 120, "patience": 3},
+        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "least_steps": 120, "patience": 3},
     ),
     System(
         "ptab", "PTab", "plm", "laser_core.lm.ptab:PTab", paper_row="PTab",
-        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "learning_rate": 2e-4, "least_steps": 120, "patience": 3},
+        needs=("torch", "transformers", "peft"), preset={"backbone": "minilm-l6", "least_steps": 120, "patience": 3},
     ),
     System(
         "p5", "P5", "plm", "laser_core.lm.p5:P5", paper_row="P5",

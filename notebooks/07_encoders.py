@@ -168,8 +168,8 @@ show(
 # **Behind a logistic regression?** The encoder knows what *Toy Story* is about. That a history full of "disliked" bodes ill,
 # and that the words are to be *counted*, it has to learn from N labels, while History-LR is handed the count.
 #
-# **P5 without any pretraining in front of pretrained encoders?** It starts small and at random, learns all of itself at ten
-# times their rate, and counting "disliked" is a simple thing to learn. The two encoders are held to their last two blocks
+# **P5 without any pretraining in front of pretrained encoders?** It starts small and at random, learns all of itself at
+# twenty times their rate, and counting "disliked" is a simple thing to learn. The two encoders are held to their last two blocks
 # and a few dozen careful steps. So this picture compares *training budgets*, not pretraining. Give the encoders more
 # (`epochs`, `top_blocks=0`) and look at the recorded runs, which have the kit's own settings and several seeds.
 #

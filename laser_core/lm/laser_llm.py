@@ -105,7 +105,7 @@ class LaserLLMOptions:
     """readout: variances of a weight (the larger, the smaller the penalty) to choose from"""
 
     def __post_init__(self) -> None:
-        backbones.get(self.backbone)
+        backbones.need(self.backbone, "decoder", "Laser, LLM only")
         backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from laser_core.errors import FaultError, UserError
 from laser_core.lm import backbones
+from tests.lm.tiny_encoders import make_bert
 
 
 @pytest.fixture
@@ -73,6 +74,53 @@ def test_a_folder_is_a_backbone(tiny):
     assert backbones.ready(tiny) == backbones.fetch(tiny) == Path(tiny)
     model = backbones.load_decoder(tiny, torch.float32, torch.device("cpu"))
     assert not model.training and next(model.parameters()).dtype is torch.float32
+
+
+KINDS = {
+    "encoder": [
+        {"model_type": "bert", "architectures": ["BertModel"]},
+        {"model_type": "xlm-roberta", "architectures": ["XLMRobertaForMaskedLM"]},
+        {"model_type": "bert", "architectures": ["BertLMHeadModel"]},  # trained to write, or not: by itself it reads both sides
+        {"model_type": "electra"},
+        {"model_type": "brand-new", "architectures": ["BrandNewForMaskedLM"]},
+        {"model_type": "t5", "architectures": ["T5EncoderModel"]},
+    ],
+    "encoder-decoder": [{"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}],
+    "decoder": [
+        {"model_type": "llama", "architectures": ["LlamaForCausalLM"]},
+        {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]},
+        {"model_type": "bert", "architectures": ["BertLMHeadModel"], "is_decoder": True},
+        {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
+        {},
+    ],
+}
+
+
+@pytest.mark.parametrize(("kind", "config"), [(kind, config) for kind, configs in KINDS.items() for config in configs])
+def test_a_folder_says_what_kind_it_is(kind, config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert backbones.get(str(tmp_path)).kind == kind
+
+
+def test_the_kind_of_a_hub_id_is_known_once_its_files_are_here(home, tiny, tmp_path, monkeypatch):
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    make_bert(snapshot)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
+    assert backbones.get("owner/model").kind is None
+    backbones.need("owner/model", "decoder", "who asks")
+    with pytest.raises(UserError, match=r"backbone 'owner/model' is an encoder, what it is opened for needs a decoder: smollm2-135m, "):
+        backbones.load_decoder("owner/model", torch.float32, torch.device("cpu"))
+    with pytest.raises(UserError, match="needs a decoder"):
+        backbones.need("owner/model", "decoder", "who asks")
+
+
+@pytest.mark.parametrize(("content", "said"), [("{not json", "Expecting"), ("[1]", "no JSON object")])
+def test_a_damaged_configuration(content, said, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    for ask in (backbones.get, backbones.context):
+        with pytest.raises(FaultError, match=rf"config.json is damaged \({said}.*\): restore it, or delete the folder"):
+            ask(str(tmp_path))
 
 
 # ---- weights -----------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import tuning
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
+from tests.lm.tiny_encoders import make_bert
 from tests.lm.tiny_models import make_model, make_shelf
 
 FAST = {"precision": "fp32", "learning_rates": (1e-2,), "batch_size": 8, "valid_limit": 0, "epochs": 1}
@@ -226,6 +227,15 @@ def test_progress_reaches_its_total(shelf, tiny):
 def test_impossible_options(options, message):
     with pytest.raises(UserError, match=message):
         systems.create("laser-llm", **options)
+
+
+def test_only_decoders_answer(tmp_path):
+    """An encoder's later tokens reach earlier ones: with many targets its own answer would be in what is read."""
+    folder = make_bert(tmp_path)
+    for name, kind in (("minilm-l6", "an encoder"), ("t5-base", "an encoder-decoder"), (folder, "an encoder")):
+        with pytest.raises(UserError, match=f"is {kind}, Laser, LLM only needs a decoder: smollm2-135m, mistral-7b"):
+            systems.create("laser-llm-many", backbone=name, epochs=0)
+    assert LaserLLM(encoder="minilm-l6", retrieval=True).options.encoder == "minilm-l6"
 
 
 def test_one_class_only(shelf, tiny):

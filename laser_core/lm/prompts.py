@@ -206,21 +206,22 @@ class Renderer:
         def text(kept: int) -> str:
             return lead + "".join(lines[optional - kept :])
 
-        kept, fitted = self._fit(text, optional)
+        kept, fitted = self._fit(text, optional, asked=len(events) - optional)
         start = optional - kept
         ends = len(lead) + np.cumsum([len(line) for line in lines[start:]])
         slots = ends - [*(len(answer) for answer in answered[start:]), 0]
         return Prompt(fitted, slots, events[start:], self._spaced(questions[-1]), len(slots) - 1)
 
-    def _fit(self, text: Callable[[int], str], most: int) -> tuple[int, str]:
-        """The largest number of optional history lines whose text keeps within the budget, and that text."""
+    def _fit(self, text: Callable[[int], str], most: int, asked: int = 1) -> tuple[int, str]:
+        """The largest number of optional history lines whose text keeps within the budget, and that text; `asked` is for the error."""
         if self.count(whole := text(most)) <= self.budget:
             return most, whole
         least = self.count(text(0))
         if least > self.budget:
+            what, remedy = ("", "") if asked == 1 else (f" for {asked} targets at once", "set a smaller block, ")
             raise UserError(
-                f"a prompt of {self.dataset.name} needs {least} tokens without any history, {self.budget} are allowed: "
-                "raise max_tokens, or take a backbone with a longer context"
+                f"a prompt of {self.dataset.name} needs {least} tokens without any history{what}, {self.budget} are allowed: "
+                f"{remedy}raise max_tokens, or take a backbone with a longer context"
             )
         low, high = 0, most  # low fits, high does not
         while high - low > 1:

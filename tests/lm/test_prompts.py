@@ -135,6 +135,14 @@ def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, templa
         assert after == "" or after.startswith(prompt.answers[0] if SHELF.event_label[event] else prompt.answers[1])
 
 
+def test_a_block_that_does_not_fit_is_named():
+    render = Renderer(SHELF, "many", "many", count=words, budget=60)
+    with pytest.raises(UserError, match=r"without any history for 9 targets at once, 60 are allowed: set a smaller block, "):
+        render.many(9, 17, needed=9)
+    with pytest.raises(UserError, match="without any history, 5 are allowed: raise max_tokens"):
+        Renderer(SHELF, "many", "many", count=words, budget=5).many(9, 17, needed=17)
+
+
 @given(data=st.data())
 def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
     """Flip every label and rating from the target on: the text before the answer stays the same."""

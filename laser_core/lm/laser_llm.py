@@ -24,7 +24,7 @@ from laser_core.crm.statistics import event_statistics
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
-from laser_core.lm.prompts import Prompt, Renderer
+from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
@@ -230,13 +230,17 @@ class LaserLLM(Recommender):
         return Renderer(
             dataset,
             form=options.prompt,
-            template=options.template or options.prompt,
+            template=self._template,
             answers=options.answers or backbone.answers,
             chat=backbones.chat_format(options.backbone) if options.prompt == "one" else "{prompt}",
             titles=options.titles,
             count=lambda text: len(tokenizer.encode(text).ids),
             budget=min(options.max_tokens, backbones.context(options.backbone)),
         )
+
+    @property
+    def _template(self) -> str:
+        return self.options.template or self.options.prompt
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
@@ -421,6 +425,7 @@ class LaserLLM(Recommender):
             dataclasses.asdict(self.options),
             seed,
             backbones.identity(backbones.fetch(self.options.backbone)),
+            read_template(self._template, self.options.prompt),  # a file may be edited under the same name
         ]
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for part in (rows, valid_rows):

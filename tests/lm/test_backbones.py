@@ -201,6 +201,50 @@ def test_a_hub_model_is_linked_from_the_hubs_own_cache(home, tiny, tmp_path, mon
     assert backbones.load_decoder("owner/model", torch.float32, torch.device("cpu")) is not None
 
 
+def pickled(tiny: str, folder: Path, change: float = 0.0) -> Path:
+    """The tiny model with its weights as torch writes them, without safetensors."""
+    shutil.copytree(tiny, folder)
+    weights = {name: weight + change for name, weight in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    torch.save({"not": "weights"}, folder / "training_args.bin")
+    return folder
+
+
+def test_weights_that_torch_has_written_are_checked_too(home, tiny, tmp_path, monkeypatch):
+    """Two repositories of other weights are told apart, and weights that were replaced are noticed."""
+    for name, change in (("one", 0.0), ("two", 0.01)):
+        snapshot = pickled(tiny, tmp_path / name, change)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, snapshot=snapshot, **__: str(snapshot))
+        backbones.fetch(f"owner/{name}")
+    one, two = (backbones.fetch(f"owner/{name}") for name in ("one", "two"))
+    expected = hashlib.sha256((tmp_path / "one" / "pytorch_model.bin").read_bytes()).hexdigest()
+    assert backbones.identity(one) == {"pytorch_model.bin": expected} != backbones.identity(two)
+    mine = backbones.load_decoder("owner/one", torch.float32, torch.device("cpu")).state_dict()
+    theirs = backbones.load_decoder(tiny, torch.float32, torch.device("cpu")).state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    shutil.copy(tmp_path / "two" / "pytorch_model.bin", tmp_path / "one" / "pytorch_model.bin")
+    with pytest.raises(FaultError, match=r"pytorch_model.bin is damaged \(wrong sha256\): delete the folder"):
+        backbones.load_decoder("owner/one", torch.float32, torch.device("cpu"))
+
+
+def test_no_weights_have_no_identity(home, tiny, tmp_path, monkeypatch):
+    """A record without checksums, as earlier versions wrote it for such weights, is no identity either."""
+    folder = pickled(tiny, tmp_path / "old")
+    (folder / "laser.json").write_text(json.dumps({"source": "owner/old@main", "sha256": {}}))
+    assert sorted(backbones.identity(folder)) == ["pytorch_model.bin", "training_args.bin"]
+    for file in folder.glob("*.bin"):
+        file.unlink()
+    with pytest.raises(FaultError, match="holds no weights"):
+        backbones.identity(folder)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
+    with pytest.raises(FaultError, match="owner/old holds no weights that this kit reads"):
+        backbones.fetch("owner/old")
+    (folder / "laser.json").write_text("{}")
+    with pytest.raises(FaultError, match=r"laser.json is damaged .*: delete the folder, it will be fetched again"):
+        backbones.identity(folder)
+
+
 def test_precision_is_bf16_only_where_the_processor_multiplies_it_fast(monkeypatch):
     cpu = torch.device("cpu")
     for capabilities, expected in (({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)):

@@ -13,10 +13,12 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -474,7 +476,11 @@ def load_body(name: str, dtype: torch.dtype, device: torch.device, progress: Pro
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    model = _load("AutoModel", name, dtype, device, progress)
+
+    def never_read(model: torch.nn.Module, weight: str) -> bool:
+        return "pooler" in weight or (model.config.is_encoder_decoder and weight.startswith("decoder."))
+
+    model = _load("AutoModel", name, dtype, device, progress, may_lack=never_read)
     return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
@@ -486,9 +492,12 @@ def load_masked(name: str, dtype: torch.dtype, device: torch.device, progress: P
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    model = _load("AutoModelForMaskedLM", name, dtype, device, progress, "encoder")
-    body = f"{model.base_model_prefix}."
-    return model, any(not weight.startswith(body) for weight in model.made_anew)
+
+    def of_the_head(model: torch.nn.Module, weight: str) -> bool:
+        return not weight.startswith(f"{model.base_model_prefix}.")
+
+    model = _load("AutoModelForMaskedLM", name, dtype, device, progress, "encoder", may_lack=of_the_head)
+    return model, bool(model.made_anew)
 
 
 def load_encoder_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
@@ -508,8 +517,14 @@ def _load(
     progress: Progress,
     kind: Kind | None = None,
     few_bits: dict[str, Any] | None = None,
+    may_lack: Callable[[torch.nn.Module, str], bool] = lambda model, weight: False,
 ) -> torch.nn.Module:
-    """A backbone by one of transformers' automatic classes, `maker`, that makes models of one kind (None: of all)."""
+    """A backbone by one of transformers' automatic classes, `maker`, that makes models of one kind (None: of all).
+
+    Args:
+        may_lack: Which weights of the model need not be in the folder; transformers fills up with random ones and says so only in passing.
+    """
+    import safetensors
     import transformers
 
     folder = fetch(name, progress)
@@ -521,9 +536,13 @@ def _load(
             model, report = getattr(transformers, maker).from_pretrained(
                 folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True, **(few_bits or {})
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
-    model.made_anew = sorted(report["missing_keys"])  # weights that the folder does not hold
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise FaultError(f"the model in {folder} cannot be opened: {said}; if its files are damaged, get them again") from None
+    model.made_anew = sorted(report["missing_keys"])  # what the folder does not hold; a matrix shared with another counts as held
+    if lacking := [weight for weight in model.made_anew if not may_lack(model, weight)]:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise FaultError(f"the weights in {folder} lack {lacking[0]}{more} of a {type(model).__name__}: get the files of the whole model")
     return model.eval() if few_bits else model.to(device).eval()  # what has few bits was put on its device while it was loaded
 
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from laser_core.errors import FaultError, UserError
 from laser_core.lm import backbones
-from tests.lm.tiny_encoders import make_bert
+from tests.lm.tiny_encoders import make_bert, make_t5
+from tests.lm.tiny_models import make_model
 
 
 @pytest.fixture
@@ -243,6 +244,58 @@ def test_no_weights_have_no_identity(home, tiny, tmp_path, monkeypatch):
     (folder / "laser.json").write_text("{}")
     with pytest.raises(FaultError, match=r"laser.json is damaged .*: delete the folder, it will be fetched again"):
         backbones.identity(folder)
+
+
+OPENERS = {"load_decoder": make_model, "load_encoder_decoder": make_t5, "load_body": make_bert, "load_masked": make_bert}
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+def test_weights_that_are_not_there_are_no_random_ones(opener, tmp_path):
+    OPENERS[opener](tmp_path)
+    open_it = getattr(backbones, opener)
+    open_it(str(tmp_path), torch.float32, torch.device("cpu"))
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    gone = next(name for name in sorted(weights) if name.endswith(("q_proj.weight", "q.weight", "query.weight")))
+    save_file({name: weight for name, weight in weights.items() if name != gone}, path, {"format": "pt"})
+    with pytest.raises(FaultError, match=rf"the weights in .* lack [\w.]*{gone} of a \w+: get the files of the whole model"):
+        open_it(str(tmp_path), torch.float32, torch.device("cpu"))
+
+
+def test_an_output_layer_that_is_not_there(tiny, tmp_path):
+    """A Llama without its output layer is no language model; where it shares the matrix of the word vectors, it need not be there."""
+    for tied, folder in ((False, tmp_path / "own"), (True, tmp_path / "tied")):
+        shutil.copytree(tiny, folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": tied}))
+        weights = load_file(folder / "model.safetensors")
+        del weights["lm_head.weight"]
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert backbones.load_decoder(str(tmp_path / "tied"), torch.float32, torch.device("cpu")).made_anew == []
+    with pytest.raises(FaultError, match=r"lack lm_head.weight of a LlamaForCausalLM"):
+        backbones.load_decoder(str(tmp_path / "own"), torch.float32, torch.device("cpu"))
+
+
+def test_what_is_never_read_may_be_missing(tmp_path):
+    """The pooler of a BERT, and the output layer of its pretraining, which is made anew."""
+    make_bert(tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({name: weight for name, weight in load_file(path).items() if "pooler" not in name}, path, {"format": "pt"})
+    assert backbones.load_body(str(tmp_path), torch.float32, torch.device("cpu")).made_anew == ["pooler.dense.bias", "pooler.dense.weight"]
+    assert backbones.load_masked(str(tmp_path), torch.float32, torch.device("cpu"))[1]
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("left", [0, 5, 1000])
+def test_a_truncated_file_is_one_line(file, left, tiny, tmp_path):
+    folder = pickled(tiny, tmp_path / "cut")
+    if file == "model.safetensors":
+        shutil.copy(Path(tiny) / file, folder / file)
+    with (folder / file).open("r+b") as stream:
+        stream.truncate(left)
+    with pytest.raises(FaultError, match=r"the model in .*cut cannot be opened: .*; if its files are damaged, get them again") as caught:
+        backbones.load_decoder(str(folder), torch.float32, torch.device("cpu"))
+    assert "\n" not in str(caught.value)
 
 
 def test_precision_is_bf16_only_where_the_processor_multiplies_it_fast(monkeypatch):

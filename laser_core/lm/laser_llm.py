@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from laser_core import __version__
 from laser_core.crm.statistics import event_statistics
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, FaultError, UserError
-from laser_core.lm import backbones
+from laser_core.lm import backbones, vllm_engine
 from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
 from laser_core.progress import Progress, no_progress
@@ -32,8 +33,8 @@ from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     from laser_core.lm.scoring import Encoded
-    from laser_core.lm.vllm_engine import Engine
 
+log = logging.getLogger("laser")
 _CHUNK = 1024  # prompts rendered and kept in memory at once
 
 
@@ -249,21 +250,27 @@ class LaserLLM(Recommender):
         """Tune an adapter on the labels of `rows`. Without rows, or with epochs=0, the model stays as it is and no label is used.
 
         Raises:
-            UserError: The labels of `rows` are all the same, or the options do not fit the backbone.
-            FaultError: The backbone's weights are not to be had, or tuning fails.
+            UserError: The labels of `rows` are all the same, the options do not fit the backbone, or nothing is there to choose among
+                several learning rates by.
+            FaultError: The backbone's weights are not to be had, vLLM is asked for and not installed, or tuning fails.
         """
         from laser_core.device import torch_device
         from laser_core.lm import scoring, tuning
         from laser_core.lm.processes import team
 
         options = self.options
+        tuned = len(rows) > 0 and options.epochs > 0
+        if tuned and options.learn == "adapter" and len(options.learning_rates) > 1 and len(valid_rows) == 0:
+            raise UserError("option 'learning_rates': several need validation samples to choose by, and there are none: give one rate")
+        if options.engine == "vllm":
+            vllm_engine.check()  # now, and not when hours of tuning are over
         backbones.fetch(options.backbone, progress)
         if options.retrieval:
             self._retrieval(dataset, progress).prepare(dataset.sample_event[np.concatenate([rows, valid_rows]).astype(int)])
         tokenizer = backbones.tokenizer(options.backbone)
         self._open(scoring.answer_ids(tokenizer, self.prompt(dataset, int(dataset.train[0]))), progress)
         self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
-        if len(rows) == 0 or options.epochs == 0:
+        if not tuned:
             if team().sharded:
                 self.model_.to(torch_device())
             return self
@@ -290,6 +297,8 @@ class LaserLLM(Recommender):
                 curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress, note)
             except FaultError as error:
                 failures.append(error)
+                log.warning("learning rate %g failed: %s", rate, error)
+                progress(f"learning rate {rate:g} failed: {error}", 0, 0)
                 self.curve_ += [{"learning_rate": rate, "epoch": 1, "failed": 1.0}]
                 continue
             self.curve_ += [{"learning_rate": rate, **entry} for entry in curve]
@@ -470,12 +479,12 @@ class LaserLLM(Recommender):
         place = torch.device("cpu") if team().sharded else device  # tuning puts each process's part in its place
         model = backbones.load_decoder(self.options.backbone, dtype, place, progress, self.options.precision)
         self.model_, self.answers_, self.adapted_, self.readout_ = AnswerModel(model, *answers), answers, None, None
-        self._engine: Engine | None = None
+        self._engine: vllm_engine.Engine | None = None
 
-    def _vllm(self) -> Engine:
+    def _vllm(self) -> vllm_engine.Engine:
         """The fitted model in vLLM, started when it is first asked."""
         if self._engine is None:
-            from laser_core.lm.vllm_engine import Engine
+            import torch
 
             adapter = None
             if self.adapted_ is not None:
@@ -485,8 +494,9 @@ class LaserLLM(Recommender):
                 adapter = Path(self._adapter_folder.name)
                 tuning.save_adapter(self.adapted_, adapter, self.options.backbone)
             dtype = str(next(self.model_.body.parameters()).dtype).removeprefix("torch.")
-            self.model_.to("cpu")  # vLLM wants the GPU's memory for itself
-            self._engine = Engine(backbones.fetch(self.options.backbone), self.answers_, dtype, adapter, self.options.rank)
+            self.model_.to("cpu")  # vLLM wants the GPU's memory for itself ...
+            torch.cuda.empty_cache()  # ... and torch would keep what it has freed
+            self._engine = vllm_engine.Engine(backbones.fetch(self.options.backbone), self.answers_, dtype, adapter, self.options.rank)
         return self._engine
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_validation_chooses_among_learning_rates(shelf, tiny):
     assert min(entry["valid_loss"] for entry in both.curve_) == pytest.approx(loss, abs=1e-6)
 
 
-def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeypatch):
+def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeypatch, caplog):
     """The first of two rates breaks down; of three more, all do."""
     options = {"prompt": "many", "block": 9, "valid_limit": 9}
     alone = make(tiny, **options).fit(shelf, shelf.train, shelf.valid).predict(shelf, shelf.test)
@@ -136,11 +136,22 @@ def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeyp
         return tune(model, encoded, labels, settings, *rest)
 
     monkeypatch.setattr(tuning, "tune", fragile)
-    both = make(tiny, **options, **{"learning_rates": (99.0, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
+    said = []
+    both = make(tiny, **options, **{"learning_rates": (99.0, 1e-2)})
+    both.fit(shelf, shelf.train, shelf.valid, progress=lambda message, done, total: said.append(message))
+    why = "learning rate 99 failed: the loss is no number"
+    assert why in said and [record.message for record in caplog.records if record.name == "laser"] == [why]
     assert both.curve_[0] == {"learning_rate": 99.0, "epoch": 1, "failed": 1.0}
     np.testing.assert_array_equal(both.predict(shelf, shelf.test), alone)
     with pytest.raises(FaultError, match="no number"):
         make(tiny, **options, **{"learning_rates": (99.0, 98.0)}).fit(shelf, shelf.train, shelf.valid)
+
+
+def test_several_rates_need_something_to_choose_by(shelf, tiny):
+    none, options = np.zeros(0, int), {"learning_rates": (1e-2, 2e-2), "valid_limit": 9}
+    with pytest.raises(UserError, match="'learning_rates': several need validation samples to choose by, and there are none"):
+        make(tiny, **options).fit(shelf, shelf.train, none)
+    assert make(tiny, **options, epochs=0).fit(shelf, shelf.train, none).labels_seen_ == 0  # nothing to choose
 
 
 def test_a_rate_that_breaks_down_later_is_judged_by_its_good_epochs(shelf, tiny, monkeypatch):

@@ -339,7 +339,7 @@ class LaserLLM(Recommender):
         """Keep of the open backbone what a readout reads."""
         from laser_core.lm import readout
 
-        self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(self.model_.body.layers)))
+        self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(readout.blocks_of(self.model_.model))))
 
     def _states(
         self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any, progress: Progress

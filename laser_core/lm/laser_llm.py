@@ -174,6 +174,8 @@ class LaserLLM(Recommender):
             training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it; with one target
                 and retrieval, a sample's plain prompt too.
         """
+        if len(rows) == 0:
+            return
         render = self._renderer(dataset)
         history = self.options.history or dataset.about.history_length
         if self.options.prompt == "one":
@@ -537,15 +539,18 @@ class LaserLLM(Recommender):
 
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if not isinstance(state, dict) or not isinstance(state["options"], dict):
+                raise ValueError("model.json does not hold what it should")
             if state["class"] != cls.__name__:
                 raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
             made = cls(make_options(cls.Options, state["options"]))
             made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
-            answers, tuned = tuple(state["answers"]), bool(state["tuned"])
+            yes, no = (int(answer) for answer in state["answers"])
+            tuned = bool(state["tuned"])
             learned = _read_readout(folder) if state.get("readout") else None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
-        made._open(answers)
+        made._open((yes, no))
         if tuned:
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         if learned is not None:

@@ -96,7 +96,8 @@ class AnswerModel(nn.Module):
         yes, no: Token ids of the two answers.
 
     Raises:
-        UserError: Later tokens change what the model makes of earlier ones, or the two rows do not give its own scores of the answers.
+        UserError: The model has no such tokens, later tokens change what it makes of earlier ones, or the two rows do not give its own
+            scores of the answers.
     """
 
     def __init__(self, model: nn.Module, yes: int, no: int) -> None:
@@ -104,6 +105,11 @@ class AnswerModel(nn.Module):
         self.model = model
         self.body = model.get_decoder()
         head = model.get_output_embeddings()
+        if not 0 <= min(yes, no) <= max(yes, no) < len(head.weight):
+            raise UserError(
+                f"the answers are the tokens {yes} and {no}, a {type(model).__name__} with {len(head.weight)} has not both: "
+                "the tokenizer or the saved system belongs to another backbone"
+            )
         rows = torch.tensor([yes, no], device=head.weight.device)
         self.register_buffer("head", head.weight.detach()[rows].float())  # (2, hidden)
         self.register_buffer("bias", head.bias.detach()[rows].float() if head.bias is not None else torch.zeros(2, device=rows.device))

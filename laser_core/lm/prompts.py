@@ -27,11 +27,24 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
 
 _FOLDER = Path(__file__).with_name("templates")
-_PARTS = {
-    "one": ("profile", "history", "line", "no-history", "target", "question"),
-    "many": ("profile", "opening", "line", "answered"),
+_ITEM = ("noun", "title", "group")
+_RATED = ("stars", "answer")  # what tells a label: only where the rating is an earlier one, or its answer has been asked for
+_PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # of each form, and what each may speak of
+    "one": {
+        "profile": ("noun", "profile"),
+        "history": _ITEM,
+        "line": (*_ITEM, "number", *_RATED),
+        "no-history": _ITEM,
+        "target": _ITEM,
+        "question": _ITEM,
+    },
+    "many": {
+        "profile": ("noun", "profile"),
+        "opening": _ITEM,
+        "line": (*_ITEM, "alike"),
+        "answered": (*_ITEM, *_RATED),
+    },
 }
-_PLACEHOLDERS = ("noun", "number", "title", "group", "stars", "answer", "profile")
 
 Form = Literal["one", "many"]
 Count = Callable[[str], int]
@@ -64,33 +77,60 @@ class Prompt:
         return Prompt(self.text[:slot], self.slots[: place + 1], self.events[: place + 1], self.answers, self.history - later)
 
 
-@lru_cache
 def read_template(name: str, form: Form) -> dict[str, str]:
     """The parts of a template: a name in `templates/`, or the path of a file of your own.
 
     Raises:
-        UserError: No such template, it lacks a part that its form needs, or it has a placeholder that means nothing.
+        UserError: No such template, it cannot be read, it lacks a part that its form needs, or a part speaks of what it must not know.
     """
     path = _FOLDER / f"{name}.txt"
     if not path.is_file():
         path = Path(name).expanduser()
     if not path.is_file():
         raise unknown("template", name, [entry.stem for entry in _FOLDER.glob("*.txt")])
+    state = path.stat()
+    return _read_template(path, form, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _read_template(path: Path, form: Form, changed: int, size: int) -> dict[str, str]:
+    """Read once, and again when the file has changed: a dashboard lives for days."""
     parts = read_parts(path)
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
-    for part in _PARTS[form]:
-        for _, placeholder, _, _ in string.Formatter().parse(parts[part]):
-            known = (*_PLACEHOLDERS, "alike") if (form, part) == ("many", "line") else _PLACEHOLDERS
-            if placeholder is not None and placeholder not in known:
-                raise unknown(f"placeholder in [{part}] of {path}", placeholder, known)
+    for part, known in _PARTS[form].items():
+        _check_placeholders(path, form, part, parts[part], known)
     return parts
 
 
+def _check_placeholders(path: Path, form: Form, part: str, text: str, known: tuple[str, ...]) -> None:
+    where = f"[{part}] of {path}"
+    try:
+        placeholders = [entry[1:] for entry in string.Formatter().parse(text) if entry[1] is not None]
+    except ValueError as error:
+        raise UserError(f"a brace in {where} is not closed or not opened ({error}): double a brace that is meant as such") from None
+    for placeholder, form_of_it, conversion in placeholders:
+        if placeholder in _RATED and placeholder not in known:
+            fit = " and ".join(f"[{other}]" for other, words in _PARTS[form].items() if placeholder in words)
+            raise UserError(f"{{{placeholder}}} in {where} would tell the answer that is asked for: it may stand in {fit} only")
+        if placeholder not in known:
+            raise unknown(f"placeholder in {where}", placeholder, known)
+        if form_of_it or conversion:
+            raise UserError(f"the placeholder {{{placeholder}}} in {where} has a format of its own: write {{{placeholder}}} alone")
+
+
 def read_parts(path: Path) -> dict[str, str]:
-    """The named parts of a template file, text before the first one being a comment."""
-    pieces = re.split(r"^\[([a-z-]+)\]\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """The named parts of a template file, text before the first one being a comment.
+
+    Raises:
+        UserError: The file cannot be read, or it is not UTF-8.
+    """
+    try:
+        whole = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"template {path} cannot be read ({error}): it must be a text file in UTF-8") from None
+    pieces = re.split(r"^\[([a-z-]+)\]\n", whole, flags=re.MULTILINE)
     return {part: text.removesuffix("\n") for part, text in zip(pieces[1::2], pieces[2::2], strict=True)}
 
 
@@ -166,21 +206,22 @@ class Renderer:
         def text(kept: int) -> str:
             return lead + "".join(lines[optional - kept :])
 
-        kept, fitted = self._fit(text, optional)
+        kept, fitted = self._fit(text, optional, asked=len(events) - optional)
         start = optional - kept
         ends = len(lead) + np.cumsum([len(line) for line in lines[start:]])
         slots = ends - [*(len(answer) for answer in answered[start:]), 0]
         return Prompt(fitted, slots, events[start:], self._spaced(questions[-1]), len(slots) - 1)
 
-    def _fit(self, text: Callable[[int], str], most: int) -> tuple[int, str]:
-        """The largest number of optional history lines whose text keeps within the budget, and that text."""
+    def _fit(self, text: Callable[[int], str], most: int, asked: int = 1) -> tuple[int, str]:
+        """The largest number of optional history lines whose text keeps within the budget, and that text; `asked` is for the error."""
         if self.count(whole := text(most)) <= self.budget:
             return most, whole
         least = self.count(text(0))
         if least > self.budget:
+            what, remedy = ("", "") if asked == 1 else (f" for {asked} targets at once", "set a smaller block, ")
             raise UserError(
-                f"a prompt of {self.dataset.name} needs {least} tokens without any history, {self.budget} are allowed: "
-                "raise max_tokens, or take a backbone with a longer context"
+                f"a prompt of {self.dataset.name} needs {least} tokens without any history{what}, {self.budget} are allowed: "
+                f"{remedy}raise max_tokens, or take a backbone with a longer context"
             )
         low, high = 0, most  # low fits, high does not
         while high - low > 1:

@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from torch import nn
 
+from laser_core.errors import UserError
 from laser_core.knowledge.store import VectorStore
 from laser_core.lm import backbones
 from laser_core.lm.scoring import Encoded, log_odds
@@ -40,6 +41,18 @@ def blocks_at(depths: Sequence[float], blocks: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, math.floor(depth * blocks + 1e-9)) for depth in depths}))
 
 
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """The blocks of a causal language model, as most families name them.
+
+    Raises:
+        UserError: They have another name (GPT-2's).
+    """
+    blocks = getattr(model.get_decoder(), "layers", None)
+    if blocks is None:
+        raise UserError(f"option 'learn': the blocks of a {type(model).__name__} are not known by name: take another backbone")
+    return blocks
+
+
 class States(nn.Module):
     """The lower part of a causal language model: its hidden states at the answers.
 
@@ -52,7 +65,7 @@ class States(nn.Module):
         super().__init__()
         self.model = model
         self.body = model.get_decoder()
-        self.body.layers = self.body.layers[: blocks[-1]]
+        self.body.layers = blocks_of(model)[: blocks[-1]]
         self.blocks = blocks
         self.size = len(blocks) * model.config.get_text_config().hidden_size
 

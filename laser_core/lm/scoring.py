@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("laser")
 _ROUND = 64  # on a GPU lengths are rounded up to a multiple of this
+_ALIKE = 0.05  # a difference of this share is rounding, in bf16 and with few bits too
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ class AnswerModel(nn.Module):
     Args:
         model: A causal language model of transformers.
         yes, no: Token ids of the two answers.
+
+    Raises:
+        UserError: The model has no such tokens, later tokens change what it makes of earlier ones, or the two rows do not give its own
+            scores of the answers.
     """
 
     def __init__(self, model: nn.Module, yes: int, no: int) -> None:
@@ -100,10 +105,33 @@ class AnswerModel(nn.Module):
         self.model = model
         self.body = model.get_decoder()
         head = model.get_output_embeddings()
+        if not 0 <= min(yes, no) <= max(yes, no) < len(head.weight):
+            raise UserError(
+                f"the answers are the tokens {yes} and {no}, a {type(model).__name__} with {len(head.weight)} has not both: "
+                "the tokenizer or the saved system belongs to another backbone"
+            )
         rows = torch.tensor([yes, no], device=head.weight.device)
         self.register_buffer("head", head.weight.detach()[rows].float())  # (2, hidden)
         self.register_buffer("bias", head.bias.detach()[rows].float() if head.bias is not None else torch.zeros(2, device=rows.device))
-        self.cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2 bends its logits
+        config = model.config.get_text_config()
+        self.factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)  # Cohere; Granite
+        self.cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2 bends its logits
+        self._check(yes, no)
+
+    @torch.no_grad()
+    def _check(self, yes: int, no: int) -> None:
+        """All that is taken for granted of a model, tried out on two texts of four tokens that differ in the last one."""
+        self.eval()  # an adapter's dropout would look like a difference
+        name = type(self.model).__name__
+        tokens = torch.tensor([[yes, no, no, yes], [yes, no, no, no]], device=self.device)
+        text, place = (part.flatten() for part in torch.meshgrid(torch.arange(2), torch.arange(4), indexing="ij"))
+        theirs = self.model(input_ids=tokens, use_cache=False).logits[:, :, [yes, no]].float()  # (texts, length, answers)
+        own = self._scores(self.body(input_ids=tokens, use_cache=False).last_hidden_state[text, place]).view_as(theirs)
+        change = (theirs[0] - theirs[1]).abs().amax(1)  # (length,)
+        if change[:3].max() > _ALIKE * change[3]:
+            raise UserError(f"a {name} reads a text from both sides, so that answers would reach their own questions: take a causal model")
+        if (own - theirs).abs().max() > _ALIKE * theirs.abs().max():
+            raise UserError(f"a {name} changes the scores of its output layer in a way that this kit does not know: take another backbone")
 
     @property
     def device(self) -> torch.device:
@@ -127,10 +155,15 @@ class AnswerModel(nn.Module):
             begin = past.get_seq_length()
             position = torch.arange(begin, begin + tokens.shape[1], device=tokens.device).expand(len(tokens), -1)  # (texts, length)
             hidden = self.body(input_ids=tokens, position_ids=position, past_key_values=past, use_cache=True).last_hidden_state
-        scores = nn.functional.linear(hidden[text, place].float(), self.head, self.bias)  # (answers, 2)
-        if self.cap is not None:
-            scores = self.cap * torch.tanh(scores / self.cap)
+        scores = self._scores(hidden[text, place])
         return scores[:, 0] - scores[:, 1]
+
+    def _scores(self, states: torch.Tensor) -> torch.Tensor:
+        """(answers, 2) s_yes and s_no in fp32 from (answers, hidden)."""
+        scores = nn.functional.linear(states.float(), self.head, self.bias)
+        if self.factor != 1:
+            scores = scores * self.factor
+        return scores if self.cap is None else self.cap * torch.tanh(scores / self.cap)
 
 
 def passes(encoded: Sequence[Encoded], size: int) -> Iterator[tuple[list[int], int]]:

@@ -110,10 +110,11 @@ class TextClassifier(Recommender):
 
     def __init__(self, options: TextOptions | None = None, **changes: object) -> None:
         super().__init__(options, **changes)
-        backbone = backbones.BACKBONES.get(self.options.backbone)
-        if backbone is not None and self.wants_weights() and backbone.kind != self.kind:
-            fit = ", ".join(name for name, other in backbones.BACKBONES.items() if other.kind == self.kind)
-            raise UserError(f"backbone '{backbone.name}' is a {backbone.kind}, {type(self).__name__} needs an {self.kind}: {fit}")
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        if self.wants_weights():
+            backbones.need(self.options.backbone, self.kind, type(self).__name__)
 
     @abstractmethod
     def texts(self, dataset: CTRDataset, row: int) -> tuple[Text, ...]:
@@ -175,6 +176,7 @@ class TextClassifier(Recommender):
         """Bring the backbone here and build the model on it."""
         progress("opening the language model", 0, 0)
         backbones.fetch(self.options.backbone, progress)
+        self._check_kind()  # of a hub id it is known only now
         reader = Reader(self.options.backbone, self.options.max_tokens)
         device = torch_device()
         self.dtype_ = backbones.precision(self.options.precision, device)

@@ -8,6 +8,8 @@ are not those of torch to the last digit, and may depend a little on what is sco
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +62,22 @@ class Engine:
         return np.split(odds, np.cumsum([len(text.places) for text in encoded])[:-1])
 
 
+def check() -> None:
+    """Whether vLLM is installed, without loading it.
+
+    Raises:
+        FaultError: It is not.
+    """
+    if "vllm" not in sys.modules and importlib.util.find_spec("vllm") is None:
+        raise _missing()
+
+
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise FaultError(
-            "engine 'vllm' needs vLLM (pip install vllm, NVIDIA GPUs): install it, or leave option 'engine' at torch"
-        ) from None
+        raise _missing() from None
+
+
+def _missing() -> FaultError:
+    return FaultError("engine 'vllm' needs vLLM (pip install vllm, NVIDIA GPUs): install it, or leave option 'engine' at torch")

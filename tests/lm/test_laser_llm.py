@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import tuning
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
+from tests.lm.tiny_encoders import make_bert
 from tests.lm.tiny_models import make_model, make_shelf
 
 FAST = {"precision": "fp32", "learning_rates": (1e-2,), "batch_size": 8, "valid_limit": 0, "epochs": 1}
@@ -123,7 +125,7 @@ def test_validation_chooses_among_learning_rates(shelf, tiny):
     assert min(entry["valid_loss"] for entry in both.curve_) == pytest.approx(loss, abs=1e-6)
 
 
-def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeypatch):
+def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeypatch, caplog):
     """The first of two rates breaks down; of three more, all do."""
     options = {"prompt": "many", "block": 9, "valid_limit": 9}
     alone = make(tiny, **options).fit(shelf, shelf.train, shelf.valid).predict(shelf, shelf.test)
@@ -135,11 +137,22 @@ def test_a_rate_that_fails_does_not_take_the_others_with_it(shelf, tiny, monkeyp
         return tune(model, encoded, labels, settings, *rest)
 
     monkeypatch.setattr(tuning, "tune", fragile)
-    both = make(tiny, **options, **{"learning_rates": (99.0, 1e-2)}).fit(shelf, shelf.train, shelf.valid)
+    said = []
+    both = make(tiny, **options, **{"learning_rates": (99.0, 1e-2)})
+    both.fit(shelf, shelf.train, shelf.valid, progress=lambda message, done, total: said.append(message))
+    why = "learning rate 99 failed: the loss is no number"
+    assert why in said and [record.message for record in caplog.records if record.name == "laser"] == [why]
     assert both.curve_[0] == {"learning_rate": 99.0, "epoch": 1, "failed": 1.0}
     np.testing.assert_array_equal(both.predict(shelf, shelf.test), alone)
     with pytest.raises(FaultError, match="no number"):
         make(tiny, **options, **{"learning_rates": (99.0, 98.0)}).fit(shelf, shelf.train, shelf.valid)
+
+
+def test_several_rates_need_something_to_choose_by(shelf, tiny):
+    none, options = np.zeros(0, int), {"learning_rates": (1e-2, 2e-2), "valid_limit": 9}
+    with pytest.raises(UserError, match="'learning_rates': several need validation samples to choose by, and there are none"):
+        make(tiny, **options).fit(shelf, shelf.train, none)
+    assert make(tiny, **options, epochs=0).fit(shelf, shelf.train, none).labels_seen_ == 0  # nothing to choose
 
 
 def test_a_rate_that_breaks_down_later_is_judged_by_its_good_epochs(shelf, tiny, monkeypatch):
@@ -182,6 +195,17 @@ def test_a_killed_fit_goes_on(shelf, tiny, monkeypatch):
     assert list(notes.iterdir()) == []
 
 
+def test_a_killed_fit_does_not_go_on_with_other_texts(shelf, tiny, tmp_path):
+    """The template has been edited meanwhile: the notes are for other texts."""
+    own = tmp_path / "own.txt"
+    parts = "[profile]\n[opening]\n{opening}\n[line]\n{{title}} :\n[answered]\n {{answer}}\n"
+    places = []
+    for opening in ("Likes:", "Does like:", "Likes:"):
+        own.write_text(parts.format(opening=opening), encoding="utf-8")
+        places.append(make(tiny, prompt="many", template=str(own))._notes(shelf, shelf.train, shelf.valid, 0))
+    assert places[0] == places[2] != places[1]
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_save_and_load(shelf, tiny, tmp_path, epochs):
     model = make(tiny, prompt="many", epochs=epochs).fit(shelf, shelf.shots(8, 0), shelf.valid)
@@ -193,9 +217,23 @@ def test_save_and_load(shelf, tiny, tmp_path, epochs):
     assert again.parameter_count() == model.parameter_count()
     again.save(tmp_path / "again")
     np.testing.assert_allclose(LaserLLM.load(tmp_path / "again").predict(shelf, shelf.test), before, atol=1e-6)
-    (tmp_path / "kept" / "model.json").write_text("{}")
-    with pytest.raises(DataError, match="missing or damaged"):
-        LaserLLM.load(tmp_path / "kept")
+    path = tmp_path / "kept" / "model.json"
+    sound = json.loads(path.read_text())
+    for damaged in ({}, [], *({**sound, **changed} for changed in ({"options": []}, {"answers": [1]}, {"answers": ["x", "y"]}))):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(DataError, match="missing or damaged"):
+            LaserLLM.load(tmp_path / "kept")
+    for answers in ([1, 99999], [-1, 3]):
+        path.write_text(json.dumps({**sound, "answers": answers}))
+        with pytest.raises(UserError, match=f"the answers are the tokens {answers[0]} and {answers[1]}, .* with 400 has not both"):
+            LaserLLM.load(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("form", [*FORMS, {"prompt": "many", "retrieval": True}, {"prompt": "one", "retrieval": True}])
+def test_no_rows_have_no_predictions(shelf, tiny, form):
+    none = np.zeros(0, dtype=int)
+    found = make(tiny, encoder=tiny, **form).fit(shelf, none, none).predict(shelf, none)
+    assert found.shape == (0,) and found.dtype == np.float64
 
 
 def test_progress_reaches_its_total(shelf, tiny):
@@ -226,6 +264,15 @@ def test_progress_reaches_its_total(shelf, tiny):
 def test_impossible_options(options, message):
     with pytest.raises(UserError, match=message):
         systems.create("laser-llm", **options)
+
+
+def test_only_decoders_answer(tmp_path):
+    """An encoder's later tokens reach earlier ones: with many targets its own answer would be in what is read."""
+    folder = make_bert(tmp_path)
+    for name, kind in (("minilm-l6", "an encoder"), ("t5-base", "an encoder-decoder"), (folder, "an encoder")):
+        with pytest.raises(UserError, match=f"is {kind}, Laser, LLM only needs a decoder: smollm2-135m, mistral-7b"):
+            systems.create("laser-llm-many", backbone=name, epochs=0)
+    assert LaserLLM(encoder="minilm-l6", retrieval=True).options.encoder == "minilm-l6"
 
 
 def test_one_class_only(shelf, tiny):

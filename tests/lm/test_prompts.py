@@ -135,6 +135,14 @@ def test_a_many_target_prompt_keeps_its_questions_within_the_budget(data, templa
         assert after == "" or after.startswith(prompt.answers[0] if SHELF.event_label[event] else prompt.answers[1])
 
 
+def test_a_block_that_does_not_fit_is_named():
+    render = Renderer(SHELF, "many", "many", count=words, budget=60)
+    with pytest.raises(UserError, match=r"without any history for 9 targets at once, 60 are allowed: set a smaller block, "):
+        render.many(9, 17, needed=9)
+    with pytest.raises(UserError, match="without any history, 5 are allowed: raise max_tokens"):
+        Renderer(SHELF, "many", "many", count=words, budget=5).many(9, 17, needed=17)
+
+
 @given(data=st.data())
 def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
     """Flip every label and rating from the target on: the text before the answer stays the same."""
@@ -177,3 +185,75 @@ def test_bad_templates(tmp_path: Path):
     elsewhere.write_text("[profile]\n[opening]\nLiked {alike}%\n[line]\n{title}\n[answered]\n{answer}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"unknown placeholder in \[opening\] of .*elsewhere.txt 'alike'"):
         read_template(str(elsewhere), "many")
+
+
+PARTS = {
+    "one": {
+        "profile": "",
+        "history": "",
+        "line": "{number}. {title} {group} {stars} {answer}",
+        "no-history": "",
+        "target": "{title}",
+        "question": "{noun}",
+    },
+    "many": {"profile": "{profile}", "opening": "{noun}", "line": "{title} {group} {alike}", "answered": " {answer} {stars} {title}"},
+}
+
+
+def write(path: Path, form: str, **changed: str) -> str:
+    parts = {**PARTS[form], **changed}
+    path.write_text("".join(f"[{part}]\n{text}\n" for part, text in parts.items()), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("word", ["stars", "answer"])
+@pytest.mark.parametrize(("form", "part"), [(form, part) for form, parts in PARTS.items() for part in parts])
+def test_a_label_is_told_only_where_it_is_no_secret(form, part, word, tmp_path):
+    """Either the template is refused, or with the target's rating turned over the text before its answer stays the same."""
+    own = write(tmp_path / "own.txt", form, **{part: f"{{title}} {{{word}}} :" if part != "profile" else f"{{{word}}}"})
+    if (form, part) not in (("one", "line"), ("many", "answered")):
+        with pytest.raises(UserError, match=rf"{{{word}}} in \[{part}\] of .*own.txt would tell the answer that is asked for"):
+            read_template(own, form)
+        return
+    row = 11
+    event = int(SHELF.sample_event[row])
+    label, rating = SHELF.event_label.copy(), SHELF.event_rating.copy()
+    label[event], rating[event] = 1 - label[event], 1
+    other = type(SHELF)(**{**SHELF.__dict__, "event_label": label, "event_rating": rating})
+    ask = (lambda render: render.one(row, 4)) if form == "one" else (lambda render: render.many(event - 2, event, event).until(event))
+    mine, flipped = (ask(Renderer(world, form, own)).text for world in (SHELF, other))
+    assert mine == flipped and ("of 10" in mine or "Yes" in mine or "No" in mine)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{title", r"a brace in \[line\] of .*own.txt is not closed or not opened"),
+        ("title}", r"a brace in \[line\] of .*own.txt is not closed or not opened"),
+        ("{title:d}", r"the placeholder {title} in \[line\] of .* has a format of its own: write {title} alone"),
+        ("{title!r}", r"the placeholder {title} in \[line\] of .* has a format of its own"),
+        ("{}", r"unknown placeholder in \[line\] of .* ''"),
+        ("{title.x}", r"unknown placeholder in \[line\] of .* 'title.x': did you mean 'title'"),
+    ],
+)
+def test_braces_that_are_none(text, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        read_template(write(tmp_path / "own.txt", "one", line=text), "one")
+
+
+def test_a_profile_speaks_of_the_user_only(tmp_path):
+    with pytest.raises(UserError, match=r"unknown placeholder in \[profile\] of .*own.txt 'title'"):
+        read_template(write(tmp_path / "own.txt", "many", profile="{title}"), "many")
+
+
+def test_a_template_that_is_no_text(tmp_path):
+    (tmp_path / "own.txt").write_bytes("[profile]\nfür".encode("latin-1"))
+    with pytest.raises(UserError, match=r"template .*own.txt cannot be read \('utf-8' codec .*\): it must be a text file in UTF-8"):
+        read_template(str(tmp_path / "own.txt"), "many")
+
+
+def test_an_edited_template_is_read_again(tmp_path):
+    own = write(tmp_path / "own.txt", "many")
+    assert read_template(own, "many")["opening"] == "{noun}"
+    write(tmp_path / "own.txt", "many", opening="Another {noun}:")
+    assert read_template(own, "many")["opening"] == "Another {noun}:"

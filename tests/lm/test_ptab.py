@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from laser_core.errors import FaultError, UserError
+from laser_core.errors import UserError
 from laser_core.lm import ptab
 from laser_core.lm.ptab import PTab
 from laser_core.lm.texts import Reader
@@ -113,7 +113,7 @@ def test_masking_is_that_of_bert():
     assert ptab.masked(np.array([2, 50, 3]), np.array([2, 3]), 4, 200, 0.15, generator)[0].tolist() == [0, 1, 0]
 
 
-def test_what_is_refused(tmp_path, shelf):
+def test_what_is_refused(tmp_path):
     for options, message in [
         ({"adapt_epochs": -1}, "'adapt_epochs' must be 0 or more"),
         ({"mask_share": 1.0}, "'mask_share' must lie between"),
@@ -121,5 +121,5 @@ def test_what_is_refused(tmp_path, shelf):
     ]:
         with pytest.raises(UserError, match=message):
             PTab(**options)
-    with pytest.raises(FaultError, match="cannot be opened"):
-        PTab(backbone=make_t5(tmp_path), **FAST).fit(shelf, shelf.train, shelf.valid)
+    with pytest.raises(UserError, match="is an encoder-decoder, PTab needs an encoder"):
+        PTab(backbone=make_t5(tmp_path), **FAST)

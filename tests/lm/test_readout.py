@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+import transformers
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -176,6 +179,15 @@ def test_without_shots_it_is_the_untuned_model(shelf, tiny):
     none = np.zeros(0, int)
     plain = LaserLLM(backbone=tiny, prompt="many", precision="fp32", epochs=0).fit(shelf, none, none)
     np.testing.assert_array_equal(make(tiny).fit(shelf, none, none).predict(shelf, shelf.test), plain.predict(shelf, shelf.test))
+
+
+def test_a_family_whose_blocks_have_another_name(shelf, tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "gpt2")
+    folder = tmp_path / "gpt2"
+    config = transformers.GPT2Config(vocab_size=400, n_embd=32, n_layer=2, n_head=4, n_positions=1024)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="option 'learn': the blocks of a GPT2LMHeadModel are not known by name: take another"):
+        make(str(folder)).fit(shelf, shelf.shots(8, 0), shelf.valid)
 
 
 @pytest.mark.parametrize(

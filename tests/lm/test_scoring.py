@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def open_tiny(folder: str, dtype: torch.dtype = torch.float32, prompt: Prompt | 
 
 FAMILIES = [
     ("llama", "byte"), ("llama", "metaspace"), ("mistral", "metaspace"), ("qwen", "byte"), ("qwen3", "byte"), ("gemma", "metaspace"),
-    ("gemma3", "metaspace"), ("phi3", "metaspace"),
+    ("gemma3", "metaspace"), ("phi3", "metaspace"), ("granite", "byte"), ("cohere", "byte"),
 ]  # fmt: skip
 
 
@@ -54,6 +56,30 @@ def test_probabilities_equal_those_of_the_full_output_layer(family, space, tmp_p
                 chance = torch.softmax(reference(torch.tensor([tokens])).logits[0, -1].double(), 0)
             expected = chance[yes[-1]] / (chance[yes[-1]] + chance[no[-1]])
             assert 1 / (1 + np.exp(-found)) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_a_family_whose_scores_are_changed_in_another_way_is_refused(tiny, monkeypatch):
+    """A stand-in for a family not known here: its output is a third of what its output layer says."""
+    whole = transformers.LlamaForCausalLM.forward
+
+    def changed(self, *given, **named):
+        out = whole(self, *given, **named)
+        out.logits = out.logits / 3
+        return out
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", changed)
+    with pytest.raises(UserError, match="a LlamaForCausalLM changes the scores of its output layer in a way that this kit does not know"):
+        open_tiny(tiny)
+
+
+def test_a_model_that_reads_from_both_sides_is_refused(tmp_path):
+    """Gemma 3 as it is made for embeddings: the same weights, but later tokens reach earlier ones."""
+    folder = make_model(tmp_path, "gemma3")
+    assert open_tiny(folder).factor == 1
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "use_bidirectional_attention": True}))
+    with pytest.raises(UserError, match="a Gemma3ForCausalLM reads a text from both sides"):
+        open_tiny(folder)
 
 
 @pytest.mark.parametrize(("family", "space"), FAMILIES)

@@ -217,9 +217,14 @@ def test_what_is_refused(name, folders, shelf):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("ctr-bert", "encoder"), ("ptab", "encoder"), ("p5", "encoder-decoder")])
-def test_a_backbone_of_another_kind_is_refused(name, kind):
-    with pytest.raises(UserError, match=f"is a decoder, .* needs an {kind}"):
-        systems.create(name, backbone="smollm2-135m")
+def test_a_backbone_of_another_kind_is_refused(name, kind, folders, tiny):
+    """Registered or a folder: the first token of a decoder has read nothing but itself, so every text would get the same answer."""
+    for backbone in ("smollm2-135m", tiny):
+        with pytest.raises(UserError, match=f"is a decoder, .* needs an {kind}"):
+            systems.create(name, backbone=backbone)
+    other = folders["p5" if kind == "encoder" else "ctr-bert"]
+    with pytest.raises(UserError, match=f"needs an {kind}"):
+        systems.create(name, backbone=other)
 
 
 def test_weights_that_are_not_here_are_one_line(monkeypatch, tmp_path, shelf):

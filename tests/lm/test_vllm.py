@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from laser_core.errors import FaultError, UserError
-from laser_core.lm import tuning
+from laser_core.lm import tuning, vllm_engine
 from laser_core.lm.laser_llm import LaserLLM
 
 
@@ -72,12 +72,25 @@ def test_it_predicts_what_torch_predicts(shelf, tiny, vllm, form, epochs):
     assert vllm.opened == [("float32", epochs == 1)] and len(vllm.asked) == 2  # opened once
 
 
+def test_the_memory_of_the_gpu_is_given_back_before_vllm_takes_it(shelf, tiny, vllm, monkeypatch):
+    none, order = np.zeros(0, dtype=int), []
+    model = LaserLLM(backbone=tiny, engine="vllm").fit(shelf, none, none)
+    opened, moved = sys.modules["vllm"].LLM, model.model_.to
+    monkeypatch.setattr(model.model_, "to", lambda place: order.append(place) or moved(place))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("emptied"))
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", lambda **options: order.append("vllm") or opened(**options))
+    model.predict(shelf, shelf.test[:1])
+    assert order == ["cpu", "emptied", "vllm"]
+
+
 def test_without_vllm(shelf, tiny):
     if importlib.util.find_spec("vllm"):
         pytest.skip("vLLM is installed")
-    none = np.zeros(0, dtype=int)
-    model = LaserLLM(backbone=tiny, engine="vllm").fit(shelf, none, none)
+    said = []
+    with pytest.raises(FaultError, match="engine 'vllm' needs vLLM"):  # before anything is opened or tuned
+        LaserLLM(backbone=tiny, engine="vllm").fit(shelf, shelf.train, shelf.valid, progress=lambda *words: said.append(words))
+    assert said == []
     with pytest.raises(FaultError, match="engine 'vllm' needs vLLM"):
-        model.predict(shelf, shelf.test)
+        vllm_engine.Engine(Path(tiny), (1, 2), "float32")
     with pytest.raises(UserError, match="'engine' and 'precision': vllm computes in bf16 or fp32 here, not int8"):
         LaserLLM(engine="vllm", precision="int8")

@@ -30,6 +30,10 @@ FAMILIES = {
     "gemma": lambda: transformers.Gemma2Config(**SIZES, final_logit_softcapping=0.5, query_pre_attn_scalar=8),
     "gemma3": lambda: transformers.Gemma3TextConfig(**SIZES, sliding_window=16, query_pre_attn_scalar=8),
     "phi3": lambda: transformers.Phi3Config(**{name: size for name, size in SIZES.items() if name != "head_dim"}, tie_word_embeddings=True),
+    "granite": lambda: transformers.GraniteConfig(
+        **{name: size for name, size in SIZES.items() if name != "head_dim"}, logits_scaling=8.0, embedding_multiplier=12.0
+    ),
+    "cohere": lambda: transformers.CohereConfig(**{name: size for name, size in SIZES.items() if name != "head_dim"}, logit_scale=0.0625),
     "qwen3": lambda: transformers.Qwen3Config(**SIZES),
 }
 

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, FaultError, UserError
+from laser_core.errors import DataError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.texts import Reader, Text
-from laser_core.lm.tuning import restore, trainable
+from laser_core.lm.tuning import NoNumberError, check_numbers, restore, trainable
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
 
@@ -138,7 +138,7 @@ class TextClassifier(Recommender):
 
         Raises:
             UserError: The labels of `rows` are all the same, or a text is too long.
-            FaultError: The backbone's weights are not to be had, or the loss is no number.
+            FaultError: The backbone's weights are not to be had, or the loss is no number before one check was good.
         """
         check_both_classes(dataset, rows)
         rows = np.unique(rows)
@@ -269,7 +269,8 @@ def train(
         One entry a check: epoch, steps and tokens so far, train_loss since the last check, and valid_log_loss.
 
     Raises:
-        FaultError: The loss is no number.
+        FaultError: A loss or a weight is no number before one check was good. Where that happens later, training stops and keeps the best
+            check, and the last entry says so (`stopped_by_nan`).
     """
     device = next(model.parameters()).device
     body = {id(weight) for weight in model.body.parameters()}
@@ -284,7 +285,10 @@ def train(
     curve: list[dict[str, float]] = []
     kept: dict[str, Tensor] = {}
     since: list[float] = []
-    tokens = 0
+    tokens = taken = 0
+
+    def place() -> dict[str, float]:
+        return {"epoch": taken * batch / len(samples), "steps": taken, "tokens": tokens}
 
     def loss(numbers: np.ndarray) -> float:
         nonlocal tokens
@@ -301,15 +305,18 @@ def train(
 
     def after(step: int, value: float) -> bool:
         """Look at the validation loss when it is time; whether to stop."""
+        nonlocal taken
+        taken = step
         since.append(value)
         progress(f"tuning, loss {np.mean(since):.3f}", step, steps)
         if step % every and step < steps:
             return False
-        entry = {"epoch": step * batch / len(samples), "steps": step, "tokens": tokens, "train_loss": float(np.mean(since))}
+        entry = {**place(), "train_loss": float(np.mean(since))}
         since.clear()
         if validate is not None:
             entry["valid_log_loss"] = validate()
             model.train()
+        check_numbers(free, entry.get("valid_log_loss", 0.0), f"after step {step}", options.learning_rate)
         best = min((check["valid_log_loss"] for check in curve), default=math.inf) if validate is not None else math.inf
         if entry.get("valid_log_loss", -math.inf) < best:
             kept.update(trainable(model))
@@ -317,7 +324,13 @@ def train(
         return validate is not None and len(curve) - 1 - _best(curve) >= options.patience
 
     model.train()
-    descend(groups, len(samples), batch, steps, loss, np.random.default_rng(seed), options.weight_decay, after)
+    try:
+        descend(groups, len(samples), batch, steps, loss, np.random.default_rng(seed), options.weight_decay, after)
+    except NoNumberError as error:
+        if not curve:
+            raise
+        progress(f"{error.where}: kept step {curve[-1 if validate is None else _best(curve)]['steps']}", steps, steps)
+        curve.append({**place(), "stopped_by_nan": 1.0})
     restore(model, kept)
     model.eval()
     return curve
@@ -341,7 +354,7 @@ def descend(
         after: Called with the number of steps done and the loss; true stops.
 
     Raises:
-        FaultError: The loss is no number.
+        NoNumberError: The loss or the gradient is no number; the step has changed nothing.
     """
     groups = [group for group in groups if group["params"]]
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
@@ -356,9 +369,7 @@ def descend(
         value = loss(numbers)
         norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
         if not (math.isfinite(value) and torch.isfinite(norm)):
-            raise FaultError(
-                f"tuning failed: the loss is no number at step {step} (learning rate {groups[0]['lr']:g}); lower the learning rate"
-            )
+            raise NoNumberError("the loss", f"at step {step}", groups[0]["initial_lr"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
@@ -409,8 +420,9 @@ def freeze_below(body: nn.Module, blocks: int) -> None:
 
 
 def log_loss(labels: np.ndarray, odds: np.ndarray) -> float:
-    """Mean negative log likelihood of log-odds."""
-    return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
+    """Mean negative log likelihood of log-odds; no number where they are none, which is for the caller to judge."""
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
 
 
 def _best(curve: list[dict[str, float]]) -> int:

@@ -11,7 +11,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,26 @@ class Tuning:
     """sequences an optimizer step, at most as many as there are"""
     max_steps: int
     """stop after so many optimizer steps; 0: no limit"""
+
+
+class NoNumberError(FaultError):
+    """A loss or a weight that is no number. Who has a good state from before keeps that and says where it stopped."""
+
+    def __init__(self, what: str, place: str, learning_rate: float) -> None:
+        self.where = f"{what} is no number {place} (learning rate {learning_rate:g})"
+        super().__init__(f"tuning failed: {self.where}; lower the learning rate")
+
+
+def check_numbers(weights: Iterable[torch.Tensor], valid_loss: float, place: str, learning_rate: float) -> None:
+    """Whether a state is fit to be kept: a last step can spoil the weights after its own loss was still a number.
+
+    Raises:
+        NoNumberError: A weight, or the loss on the validation samples, is not finite.
+    """
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        raise NoNumberError("a weight", place, learning_rate)
+    if not math.isfinite(valid_loss):
+        raise NoNumberError("the validation loss", place, learning_rate)
 
 
 def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel:
@@ -151,14 +171,17 @@ def tune(
         One entry an epoch: epoch, steps and tokens so far, train_loss and, if validated, valid_loss.
 
     Raises:
-        FaultError: The loss is no number before one epoch was finished, or memory does not suffice. Where the loss is no number later,
-            tuning stops and keeps the last good epoch.
+        FaultError: A loss or a weight is no number before one epoch was finished, or memory does not suffice. Where that happens later,
+            tuning stops and keeps the best epoch, and the last entry says so (`stopped_by_nan`).
     """
     with torch.random.fork_rng():
         run = _Run(model, encoded, labels, settings, size, validate, progress, checkpoint)
         torch.manual_seed(seed + run.team.rank)
         run.resume()
-        return run.epochs(np.random.default_rng(seed))
+        try:
+            return run.epochs(np.random.default_rng(seed))
+        except NoNumberError as error:
+            return run.stopped(error)
 
 
 class _Run:
@@ -198,7 +221,7 @@ class _Run:
             while self.place < len(order) and self.step < self.steps:
                 loss = self._step(order[self.place : self.place + self.batch])
                 if not math.isfinite(loss):
-                    return self._no_number()
+                    raise NoNumberError("the loss", f"at step {self.step + 1}, in epoch {epoch}", self.settings.learning_rate)
                 self.losses.append(loss)
                 self.place += self.batch
                 self._note()
@@ -208,23 +231,24 @@ class _Run:
             entry = {"epoch": epoch, "steps": self.step, "tokens": self.tokens, "train_loss": float(np.mean(self.losses))}
             if self.validate is not None:
                 entry["valid_loss"] = self.validate()
+            state = trainable(self.model)
+            check_numbers(state.values(), entry.get("valid_loss", 0.0), f"after epoch {epoch}", self.settings.learning_rate)
             if self.halved:
                 entry["pass_size"] = self.size
             self.curve.append(entry)
             if entry.get("valid_loss", -math.inf) < self.best:
-                self.best, self.kept = entry.get("valid_loss", math.inf), trainable(self.model)
+                self.best, self.kept = entry.get("valid_loss", math.inf), state
             self.epoch, self.place, self.losses = epoch + 1, 0, []
             self._note()
         restore(self.model, self.kept)
         self._note(always=self.checkpoint is not None and self.checkpoint.exists())
         return self.curve
 
-    def _no_number(self) -> list[dict[str, float]]:
-        """Stop where the loss is no number, with the last good epoch; a step whose loss or gradient is no number has changed nothing."""
-        where = f"the loss is no number at step {self.step + 1}, in epoch {self.epoch} (learning rate {self.settings.learning_rate:g})"
+    def stopped(self, error: NoNumberError) -> list[dict[str, float]]:
+        """Go back to the best epoch, if there is one; a step whose loss or gradient is no number has changed nothing."""
         if not self.curve:
-            raise FaultError(f"tuning failed: {where}; lower the learning rate")
-        self.progress(f"{where}: kept epoch {int(min(self.curve, key=_quality)['epoch'])}", self.steps, self.steps)
+            raise error
+        self.progress(f"{error.where}: kept epoch {int(min(self.curve, key=_quality)['epoch'])}", self.steps, self.steps)
         restore(self.model, self.kept)
         return [*self.curve, {"epoch": self.epoch, "steps": self.step, "tokens": self.tokens, "stopped_by_nan": 1.0}]
 

@@ -144,6 +144,46 @@ def test_keeps_the_check_with_the_lowest_validation_loss(name, folders, shelf):
 
 
 @every_system
+def test_a_last_step_that_spoils_the_model_is_an_error(name, folders, shelf):
+    """The loss before the only step is a number; what is left after it is none."""
+    model = make(folders, name, learning_rate=1e38, least_steps=1, epochs=1, batch_size=999)
+    with pytest.raises(FaultError, match=r"no number after step 1 \(learning rate 1e\+38\); lower the learning rate"):
+        model.fit(shelf, shelf.shots(24, 0), shelf.valid)
+
+
+@pytest.mark.parametrize("spoilt", ["a loss", "a weight", "the validation loss"])
+def test_no_number_after_a_good_check_keeps_the_best_check(folders, shelf, spoilt):
+    """The second check is the best; something goes wrong with the third."""
+    model = make(folders, "ctr-bert", learning_rate=1e-2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reader = model._open(lambda *_: None)
+    rows = shelf.shots(24, 0)
+    samples, labels = model._encode(shelf, rows, reader), torch.from_numpy(shelf.labels(rows)).float()
+    answer, seen, said = model.model_.answer, [], []
+
+    def judge() -> float:
+        seen.append(model._log_odds(samples)[0])
+        if spoilt == "a loss" and len(seen) == 2:
+            model.model_.answer = lambda vectors: answer(vectors) * torch.nan
+        if spoilt == "a weight" and len(seen) == 3:
+            next(model.model_.parameters()).data[0] = torch.inf
+        return [0.6, 0.5, np.nan if spoilt == "the validation loss" else 0.4][len(seen) - 1]
+
+    options = dataclasses.replace(model.options, least_steps=12, checks=6, patience=6)
+    curve = text_classifier.train(
+        model.model_, samples, labels, options, torch.float32, 0, judge, lambda message, done, total: said.append(message)
+    )
+    assert [entry.get("valid_log_loss") for entry in curve] == [0.6, 0.5, None]
+    at, where = (4, "at step 5") if spoilt == "a loss" else (6, "after step 6")
+    assert curve[-1]["stopped_by_nan"] == 1 and curve[-1]["steps"] == at and curve[-1]["tokens"] > curve[1]["tokens"]
+    assert said[-1].endswith(f"no number {where} (learning rate 0.01): kept step 4")
+    model.model_.answer = answer
+    np.testing.assert_array_equal(model._log_odds(samples)[0], seen[1])
+    assert not np.array_equal(seen[0], seen[1])
+
+
+@every_system
 def test_saved_and_loaded_is_the_same(name, fitted, shelf, tmp_path):
     model = fitted(name)
     before = model.predict(shelf, shelf.test[FEW])

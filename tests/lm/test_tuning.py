@@ -161,6 +161,44 @@ def test_no_number_later_keeps_the_last_good_epoch(tiny):
     assert np.array_equal(odds(model, encoded), good[1])
 
 
+@pytest.mark.parametrize("spoilt", ["a weight", "the validation loss"])
+def test_an_epoch_that_ends_in_no_number_is_not_kept(tiny, spoilt):
+    """In the first of two epochs an error, in the second the first is kept; no such loss is in the curve, where others compare it."""
+    for bad in (1, 2):
+        model, _, encoded, labels = opened(tiny)
+        seen = []
+
+        def judge(model=model, encoded=encoded, seen=seen, bad=bad) -> float:
+            seen.append(odds(model, encoded))
+            if len(seen) < bad:
+                return 0.5
+            if spoilt == "a weight":
+                next(weight for weight in model.parameters() if weight.requires_grad).data[0] = torch.nan
+                return 0.4
+            return np.nan
+
+        if bad == 1:
+            with pytest.raises(FaultError, match=rf"{spoilt} is no number after epoch 1 \(learning rate 0.01\); lower the learning rate"):
+                tuning.tune(model, encoded, labels, SETTINGS, 0, 1, judge)
+            continue
+        said = []
+        curve = tuning.tune(model, encoded, labels, SETTINGS, 0, 1, judge, lambda message, done, total, said=said: said.append(message))
+        assert [entry.get("valid_loss") for entry in curve] == [0.5, None] and curve[-1]["stopped_by_nan"] == 1
+        assert said[-1] == f"{spoilt} is no number after epoch 2 (learning rate 0.01): kept epoch 1"
+        assert np.array_equal(odds(model, encoded), seen[0])
+
+
+def test_without_validation_too_a_spoilt_last_step_is_an_error(tiny):
+    model, _, encoded, labels = opened(tiny)
+
+    def spoil(message, done, total):
+        if done == total:
+            next(weight for weight in model.parameters() if weight.requires_grad).data[0] = torch.inf
+
+    with pytest.raises(FaultError, match="a weight is no number after epoch 1"):
+        tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=1), 0, 1, progress=spoil)
+
+
 def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
     model, adapted, encoded, labels = opened(tiny)
     tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -25,17 +26,47 @@ from torch import Tensor, nn
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, UserError
+from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
+from laser_core.lm.scoring import out_of_memory
 from laser_core.lm.texts import Reader, Text
 from laser_core.lm.tuning import NoNumberError, check_numbers, restore, trainable
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
 
+log = logging.getLogger("laser")
+T = TypeVar("T")
 Sample = tuple[np.ndarray, ...]
 """the tokens of each of a sample's texts"""
 _PIECE = 8  # samples that pass through the model at once in training, texts of a GPU's pass in scoring
 _ROUND = 32  # on a GPU lengths are rounded up to a multiple of this
+
+
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Say it in one line where memory does not suffice.
+
+    Raises:
+        FaultError: It does not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        remedy = "set a smaller max_tokens or history, learn fewer blocks (top_blocks), or take a smaller backbone"
+        raise FaultError(f"out of memory: {remedy}") from None
+
+
+def halving(work: Callable[[int], T], size: int) -> tuple[T, int]:
+    """What some work gives with passes of `size` texts, and that size; where memory does not suffice, passes of half of `_PIECE`, once."""
+    try:
+        return work(size), size
+    except RuntimeError as error:
+        if not out_of_memory(error) or size < _PIECE:
+            raise
+    log.warning("out of memory: passes of %d texts instead of %d", size // 2, size)
+    return halving(work, size // 2)
 
 
 @dataclass(frozen=True)
@@ -133,12 +164,14 @@ class TextClassifier(Recommender):
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
+    @within_memory()
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Fine-tune on the labels of `rows`, keep the check with the lowest log loss on `valid_rows`.
 
         Raises:
             UserError: The labels of `rows` are all the same, or a text is too long.
-            FaultError: The backbone's weights are not to be had, or the loss is no number before one check was good.
+            FaultError: The backbone's weights are not to be had, memory does not suffice, or the loss is no number before one check was
+                good.
         """
         check_both_classes(dataset, rows)
         rows = np.unique(rows)
@@ -156,6 +189,7 @@ class TextClassifier(Recommender):
         self.cost_ = {"fit_tokens": self.curve_[-1]["tokens"], **more}
         return self
 
+    @within_memory()
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
@@ -171,6 +205,7 @@ class TextClassifier(Recommender):
     def _encode(self, dataset: CTRDataset, rows: np.ndarray, reader: Reader) -> list[Sample]:
         return [tuple(reader.tokens(text) for text in self.texts(dataset, int(row))) for row in rows]
 
+    @within_memory()
     def _open(self, progress: Progress) -> Reader:
         """Bring the backbone here and build the model on it."""
         progress("opening the language model", 0, 0)
@@ -183,18 +218,22 @@ class TextClassifier(Recommender):
             freeze_below(self.model_.body, self.options.top_blocks)
         return reader
 
-    @torch.no_grad()
     def _log_odds(self, samples: Sequence[Sample], progress: Progress = no_progress) -> tuple[np.ndarray, int, int]:
         """(samples,) log-odds, and how many distinct texts and tokens were read for them.
 
         On a CPU every text is read alone at its own length, on a GPU in passes of one size filled up with copies: no result depends on
         the other samples.
         """
+        alone = next(self.model_.parameters()).device.type == "cpu"
+        return halving(lambda size: self._read(samples, size, progress), 1 if alone else _PIECE)[0]
+
+    @torch.no_grad()
+    def _read(self, samples: Sequence[Sample], size: int, progress: Progress) -> tuple[np.ndarray, int, int]:
         model, device = self.model_.eval(), next(self.model_.parameters()).device
         numbers: dict[bytes, int] = {}
         place = [[numbers.setdefault(ids.tobytes(), len(numbers)) for ids in sample] for sample in samples]
         distinct = [np.frombuffer(ids, dtype=np.int64) for ids in numbers]
-        size, step = (1, 1) if device.type == "cpu" else (_PIECE, _ROUND)
+        step = 1 if size == 1 else _ROUND
         vectors: list[Tensor] = [torch.empty(0)] * len(distinct)
         done = 0
         with computing(device, self.dtype_):
@@ -285,22 +324,28 @@ def train(
     curve: list[dict[str, float]] = []
     kept: dict[str, Tensor] = {}
     since: list[float] = []
-    tokens = taken = 0
+    tokens, taken, size = 0, 0, _PIECE
 
     def place() -> dict[str, float]:
         return {"epoch": taken * batch / len(samples), "steps": taken, "tokens": tokens}
 
     def loss(numbers: np.ndarray) -> float:
-        nonlocal tokens
+        nonlocal tokens, size
+        total, size = halving(lambda most: gradients(numbers, most), size)
+        tokens += sum(len(ids) for number in numbers for ids in samples[number])
+        return total
+
+    def gradients(numbers: np.ndarray, most: int) -> float:
+        for weight in free:
+            weight.grad = None  # of a pass before memory gave out
         total = 0.0
-        for own in passes([sum(map(len, samples[number])) for number in numbers], _PIECE):
+        for own in passes([sum(map(len, samples[number])) for number in numbers], most):
             chosen = numbers[own]
             with computing(device, dtype):
                 odds = model(*(padded(texts, max(map(len, texts)), device) for texts in zip(*(samples[n] for n in chosen), strict=True)))
             part = nn.functional.binary_cross_entropy_with_logits(odds, labels[chosen].to(device), reduction="sum") / len(numbers)
             part.backward()
             total += part.item()
-        tokens += sum(len(ids) for number in numbers for ids in samples[number])
         return total
 
     def after(step: int, value: float) -> bool:
@@ -311,7 +356,7 @@ def train(
         progress(f"tuning, loss {np.mean(since):.3f}", step, steps)
         if step % every and step < steps:
             return False
-        entry = {**place(), "train_loss": float(np.mean(since))}
+        entry = {**place(), "train_loss": float(np.mean(since)), **({"pass_size": size} if size < _PIECE else {})}
         since.clear()
         if validate is not None:
             entry["valid_log_loss"] = validate()

@@ -183,6 +183,76 @@ def test_no_number_after_a_good_check_keeps_the_best_check(folders, shelf, spoil
     assert not np.array_equal(seen[0], seen[1])
 
 
+# ---- memory ------------------------------------------------------------------------------------------------------------------------------
+
+
+def starve(model, most: int) -> list[int]:
+    """No pass of more than `most` texts fits; the sizes that were tried."""
+    tried, read = [], model.read
+
+    def check(ids, real):
+        tried.append(len(ids))
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(ids, real)
+
+    model.read = check
+    return tried
+
+
+@pytest.mark.parametrize("name", ["ctr-bert", "ptab", "p5"])
+def test_training_out_of_memory_halves_the_passes_once_and_says_so(name, folders, shelf, monkeypatch, caplog):
+    options = {"adapt_epochs": 0, "dropout": 0.0} if name == "ptab" else {}
+    build, tried = systems.recommender_class(name).build, []
+
+    def fit(most: int):
+        def starving(self, *words):
+            made = build(self, *words)
+            made.eval()
+            made.train = lambda mode=True: made  # no dropout: both draw differently from it
+            tried.append(starve(made, most))
+            return made
+
+        monkeypatch.setattr(systems.recommender_class(name), "build", starving)
+        return make(folders, name, batch_size=8, **options).fit(shelf, shelf.shots(24, 0), shelf.valid)
+
+    halved = fit(4)
+    assert caplog.text.count("out of memory: passes of 4 texts instead of 8") == 1 and tried[0].count(8) == 1
+    assert all(entry["pass_size"] == 4 for entry in halved.curve_)
+    monkeypatch.setattr(text_classifier, "_PIECE", 4)
+    plain = fit(4)
+    np.testing.assert_allclose(halved.predict(shelf, shelf.test[FEW]), plain.predict(shelf, shelf.test[FEW]), atol=1e-6)
+    with pytest.raises(FaultError, match=r"^out of memory: set a smaller max_tokens or history.*$"):
+        fit(1)
+
+
+def test_scoring_out_of_memory_halves_the_passes_once_and_says_so(fitted, shelf, caplog, monkeypatch):
+    """With the passes of a GPU, on a CPU."""
+    model = fitted("ctr-bert")
+    samples = model._encode(shelf, shelf.test[FEW], Reader(model.options.backbone, 96))
+    expected, texts, tokens = model._read(samples, 4, lambda *_: None)
+    own = model.model_.read
+    monkeypatch.setattr(model.model_, "read", own)
+    tried = starve(model.model_, 4)
+    (odds, *counts), size = text_classifier.halving(lambda size: model._read(samples, size, lambda *_: None), 8)
+    np.testing.assert_array_equal(odds, expected)
+    assert (size, counts, tried[0], set(tried[1:])) == (4, [texts, tokens], 8, {4})
+    assert "out of memory: passes of 4 texts instead of 8" in caplog.text
+    model.model_.read = own
+    starve(model.model_, 0)
+    with pytest.raises(FaultError, match=r"^out of memory: "):
+        model.predict(shelf, shelf.test[:3])
+
+
+def test_other_errors_stay_what_they_are(fitted, shelf, monkeypatch):
+    def bug(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(fitted("ctr-bert").model_, "read", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        fitted("ctr-bert").predict(shelf, shelf.test[:3])
+
+
 @every_system
 def test_saved_and_loaded_is_the_same(name, fitted, shelf, tmp_path):
     model = fitted(name)

@@ -168,7 +168,8 @@ def tune(
             exactly what an undisturbed run gives. The caller sees to it that it belongs to these very texts and settings, and removes it.
 
     Returns:
-        One entry an epoch: epoch, steps and tokens so far, train_loss and, if validated, valid_loss.
+        One entry an epoch: epoch, steps and tokens (of the texts, not of what fills a pass up) so far, train_loss and, if validated,
+        valid_loss.
 
     Raises:
         FaultError: A loss or a weight is no number before one epoch was finished, or memory does not suffice. Where that happens later,
@@ -284,7 +285,9 @@ class _Run:
         answers = sum(int((own >= 0).sum()) for own in wanted)
         total, read = 0.0, 0
         for (group, length), counts in self.team.share(list(passes(texts, self.size))):
-            tokens, text, place = stack([texts[number] for number in group], length, self.size, self.model.device)
+            tokens, text, place = stack(
+                [texts[number] for number in group], length, rows(len(group), self.size, self.model.device), self.model.device
+            )
             target = torch.from_numpy(np.concatenate([wanted[number] for number in group])).to(self.model.device)
             learn = target >= 0
             odds = self.model(tokens, text[learn], place[learn])
@@ -292,7 +295,7 @@ class _Run:
             (loss if counts else 0 * loss).backward()
             if counts:
                 total += loss.item()
-                read += tokens.numel()
+                read += sum(len(texts[number].tokens) for number in group)
         self.team.add_gradients(self.weights)
         total, read = self.team.total(total, read, device=self.model.device)
         self.tokens += int(read)
@@ -360,6 +363,12 @@ class _Run:
             safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"counts": counts})
             partial.replace(self.checkpoint)
         self.noted = time.monotonic()
+
+
+def rows(texts: int, size: int, device: torch.device) -> int:
+    """How many rows a pass has for its texts. Scoring fills every pass up to `size`, so that no result depends on its neighbours; tuning
+    has no such need, and a GPU is spared the copies. On a CPU they decide what dropout draws and stay, so that no fit there changes."""
+    return size if device.type == "cpu" else texts
 
 
 def _quality(entry: dict[str, float]) -> tuple[float, float]:

@@ -118,6 +118,24 @@ def test_max_steps_and_batches(tiny):
     assert sum(lengths) < curve[-1]["tokens"] < 2 * sum(lengths)
 
 
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_a_gpu_reads_no_filler_and_only_the_texts_tokens_are_counted(tiny, monkeypatch, most):
+    """As on a GPU: each of six texts is read once an epoch, in passes of as many rows as they hold, and learns what filled passes teach."""
+    assert tuning.rows(3, 16, torch.device("cuda")) == 3 and tuning.rows(3, 16, CPU) == 16
+    filled, _, encoded, labels = opened(tiny)
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=6)
+    tokens = [tuning.tune(filled, encoded, labels, settings, 0, most)[-1]["tokens"]]
+    monkeypatch.setattr(tuning, "rows", lambda texts, size, device: texts)
+    model, _, _, _ = opened(tiny)
+    read = []
+    handle = model.register_forward_pre_hook(lambda module, args: read.append(len(args[0])))
+    tokens.append(tuning.tune(model, encoded, labels, settings, 0, most)[-1]["tokens"])
+    handle.remove()
+    assert sum(read) == 6 and max(read) <= most
+    assert tokens == [sum(len(text.tokens) for text in encoded)] * 2
+    np.testing.assert_allclose(odds(model, encoded), odds(filled, encoded), atol=1e-5)
+
+
 def test_validation_keeps_the_best_epoch(tiny):
     """The judge likes the second of four epochs best: what is left is what the model was then."""
     seen = []

@@ -166,6 +166,7 @@ def tune(
         validate: Log loss on the validation samples; None keeps the last epoch.
         checkpoint: A file to note the state in from time to time. Where it is there, tuning goes on from it: what comes out is
             exactly what an undisturbed run gives. The caller sees to it that it belongs to these very texts and settings, and removes it.
+            One of another number of processes, whose dropout draws otherwise, is as none.
 
     Returns:
         One entry an epoch: epoch, steps and tokens (of the texts, not of what fills a pass up) so far, train_loss and, if validated,
@@ -202,6 +203,7 @@ class _Run:
         self.model, self.encoded, self.labels, self.settings = model, encoded, labels, settings
         self.size, self.validate, self.progress, self.checkpoint = size, validate, progress, checkpoint
         self.team = team()
+        self.processes = self.team.size
         self.team.shard(model, model.body.layers if self.team.sharded else ())
         self.batch = min(settings.batch_size, len(encoded))
         planned = settings.epochs * math.ceil(len(encoded) / self.batch)
@@ -303,7 +305,7 @@ class _Run:
 
     # ---- going on after a kill -----------------------------------------------------------------------------------------------------
 
-    _COUNTS = ("step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
+    _COUNTS = ("processes", "step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is a sound one."""
@@ -327,16 +329,17 @@ class _Run:
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[moment] = torch.zeros_like(weight)
                 fill(state[moment], parts[moment][str(number)])
-        if self.team.rank == 0:
-            torch.set_rng_state(parts["random"]["cpu"].cpu())
-            if "cuda" in parts["random"]:
-                torch.cuda.set_rng_state(parts["random"]["cuda"].cpu())
+        torch.set_rng_state(parts["random"][f"cpu/{self.team.rank}"].cpu())
+        if self.model.device.type == "cuda":
+            torch.cuda.set_rng_state(parts["random"][f"cuda/{self.team.rank}"].cpu())
         self.progress(f"going on at step {self.step + 1}", self.step, self.steps)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         try:
             with safetensors.safe_open(self.checkpoint, "pt") as file:
                 counts = json.loads(file.metadata()["counts"])
+                if counts["processes"] != self.processes:
+                    return None
                 return ({name: counts[name] for name in self._COUNTS}, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
             return None  # none yet, or a damaged one: from the beginning
@@ -353,9 +356,11 @@ class _Run:
         for number, weight in enumerate(self.weights):
             state = self.optimizer.state.get(weight, {})
             tensors |= {f"{moment}/{number}": whole(state[moment]).clone() for moment in ("exp_avg", "exp_avg_sq") if moment in state}
-        tensors["random/cpu"] = torch.get_rng_state()
+        random = {"cpu": torch.get_rng_state()}
         if self.model.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
+            random["cuda"] = torch.cuda.get_rng_state()
+        for rank, states in self.team.gathered({self.team.rank: random}).items():
+            tensors |= {f"random/{device}/{rank}": state for device, state in states.items()}
         if self.team.rank == 0:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             partial = self.checkpoint.with_suffix(".partial")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from laser_core.errors import DataError, FaultError, UserError
@@ -104,8 +106,8 @@ def test_same_seed_same_adapter(tiny):
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(100 * seed)  # what happened before must not matter
-        model, _, encoded, labels = opened(tiny, seed)
-        tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, dropout=0.2), seed, size=1)
+        model, _, encoded, labels = opened(tiny, seed, dropout=0.2)
+        tuning.tune(model, encoded, labels, SETTINGS, seed, size=1)
         results.append(odds(model, encoded))
     assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
 
@@ -242,12 +244,12 @@ class Killed(BaseException):
 def test_a_killed_tuning_goes_on_as_if_nothing_had_happened(tiny, tmp_path, monkeypatch, step):
     """Adapter, optimizer, learning rate, order, dropout and the best epoch so far: exactly what an undisturbed run gives."""
     monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
-    settings = dataclasses.replace(SETTINGS, epochs=3, dropout=0.3)
+    settings = dataclasses.replace(SETTINGS, epochs=3)
     judged = {1: 0.4, 2: 0.6, 3: 0.5}
     note = tmp_path / "notes" / "0.safetensors"
 
     def run(checkpoint, progress=lambda *words: None):
-        model, _, encoded, labels = opened(tiny)
+        model, _, encoded, labels = opened(tiny, dropout=0.3)
         epochs = []
 
         def judge() -> float:
@@ -274,6 +276,20 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_happened(tiny, tmp_path, monk
     assert again == curve and np.array_equal(resumed, whole)
     done["epochs"] = 3
     assert run(note)[0] == curve  # what is finished is not done again
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_note_of_another_number_of_processes_is_as_none(tiny, tmp_path, monkeypatch, processes):
+    monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
+    note, said = tmp_path / "0.safetensors", []
+    model, _, encoded, labels = opened(tiny)
+    tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=1), 0, 1, checkpoint=note)
+    with safetensors.safe_open(note, "pt") as file:
+        counts = {**json.loads(file.metadata()["counts"]), "processes": processes}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, note, {"counts": json.dumps(counts)})
+    tuning.tune(model, encoded, labels, SETTINGS, 0, 1, None, lambda message, done, total: said.append(message), note)
+    assert said[0].startswith("going on at step 3" if processes == 1 else "tuning, epoch 1")
 
 
 def test_a_damaged_note_is_as_none(tiny, tmp_path):

@@ -30,7 +30,7 @@ from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.scoring import out_of_memory
 from laser_core.lm.texts import Reader, Text
-from laser_core.lm.tuning import NoNumberError, check_numbers, restore, trainable
+from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
 
@@ -456,8 +456,7 @@ def freeze_below(body: nn.Module, blocks: int) -> None:
         if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{other}.") for other in stacks):
             stacks[name] = module
     fewest = min(map(len, stacks.values()), default=0)
-    if fewest < blocks:
-        raise UserError(f"option 'top_blocks' is {blocks}, the backbone has {fewest} blocks")
+    check_blocks(blocks, fewest)
     body.requires_grad_(False)
     for stack in stacks.values():
         for block in stack[-blocks:]:

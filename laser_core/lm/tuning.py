@@ -21,6 +21,7 @@ import peft
 import safetensors.torch
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm.processes import fill, team, whole
@@ -28,6 +29,7 @@ from laser_core.lm.scoring import AnswerModel, Encoded, no_memory, out_of_memory
 from laser_core.progress import Progress, no_progress
 
 NOTE_SECONDS = 30  # between two checkpoints: a kill loses at most that much
+_LINEAR = (nn.Linear, Conv1D)  # GPT-2's linear layers are called convolutions, and keep their weights the other way round
 _QUERY_VALUE = (["q_proj", "v_proj"], ["qkv_proj"])  # as Llama, Mistral, Qwen and Gemma name them; in one piece, as Phi-3 does
 
 
@@ -74,22 +76,35 @@ def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel
     """Put a fresh adapter into a causal language model, in place. Until it is tuned it changes nothing.
 
     Raises:
-        UserError: The model has no query and value layers under a name that is known.
+        UserError: The model has no query and value layers under a name that is known, or fewer blocks than asked for.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         blocks = model.config.get_text_config().num_hidden_layers
-        linear = {name.rpartition(".")[2] for name, layer in model.get_decoder().named_modules() if isinstance(layer, nn.Linear)}
+        check_blocks(settings.top_blocks, blocks)
+        layers = {name.rpartition(".")[2]: layer for name, layer in model.get_decoder().named_modules() if isinstance(layer, _LINEAR)}
+        linear = set(layers)
         config = peft.LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
             target_modules=sorted(linear) if settings.layers == "all" else _query_value(model, linear),
             layers_to_transform=list(range(blocks))[-settings.top_blocks :],
+            fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in layers.values()),
             task_type="CAUSAL_LM",
         )
         with _deaf_to_peft():
             return peft.get_peft_model(model, config)
+
+
+def check_blocks(top_blocks: int, blocks: int) -> None:
+    """Whether a backbone has as many blocks as option `top_blocks` says.
+
+    Raises:
+        UserError: It has fewer.
+    """
+    if top_blocks > blocks:
+        raise UserError(f"option 'top_blocks' is {top_blocks}, the backbone has {blocks} blocks")
 
 
 def _query_value(model: nn.Module, linear: set[str]) -> list[str]:
@@ -104,13 +119,14 @@ def load_adapter(model: nn.Module, folder: Path) -> peft.PeftModel:
     """Put a saved adapter into a causal language model, in place.
 
     Raises:
-        DataError: The folder holds none, or one for another model.
+        DataError: The folder holds none, a damaged one, or one for another model.
     """
     try:
         with _deaf_to_peft():
             return peft.PeftModel.from_pretrained(model, folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"the adapter in {folder} cannot be used: {str(error).splitlines()[0][:160]}") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        why, *_ = str(error).splitlines() or [type(error).__name__]
+        raise DataError(f"the adapter in {folder} cannot be used: {why[:160]}; fit it again") from None
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -68,11 +69,29 @@ def test_the_adapters_of_each_family_sit_at_query_and_value(family, tmp_path):
 
 
 def test_a_family_whose_layers_are_not_known_by_name():
+    """What the error advises works: every linear layer of GPT-2's upper block, and it learns."""
     import transformers
 
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9))
+    settings = transformers.GPT2Config(n_embd=8, n_layer=2, n_head=1, vocab_size=9, n_positions=16)
+    model = transformers.GPT2LMHeadModel(settings)
     with pytest.raises(UserError, match=r"query and value layers of a GPT2LMHeadModel are not known by name: .*layers=all"):
         tuning.add_adapter(model, SETTINGS, 0)
+    answering = scoring.AnswerModel(model, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tuning.add_adapter(model, dataclasses.replace(SETTINGS, layers="all", top_blocks=1), 0)
+    names = {name.rpartition(".lora_")[0] for name in tuning.trainable(answering)}
+    assert {name.rpartition(".h.1.")[2] for name in names} == {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}
+    text = scoring.Encoded(np.arange(8), np.array([7]), np.array([0]))
+    before = odds(answering, [text])
+    tuning.tune(answering, [text], [np.array([1])], dataclasses.replace(SETTINGS, epochs=20), 0, 1)
+    assert odds(answering, [text]) > before + 0.1
+
+
+def test_more_blocks_than_there_are(tiny):
+    assert len(tuning.trainable(opened(tiny, top_blocks=2)[0])) == 8
+    with pytest.raises(UserError, match=r"option 'top_blocks' is 3, the backbone has 2 blocks"):
+        opened(tiny, top_blocks=3)
 
 
 def test_the_loss_is_the_log_loss_of_the_wanted_answers_and_of_nothing_else(tiny):
@@ -231,6 +250,23 @@ def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
     np.testing.assert_allclose(odds(fresh, encoded), odds(model, encoded), atol=1e-6)
     with pytest.raises(DataError, match="cannot be used"):
         tuning.load_adapter(fresh.model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("adapter_model.safetensors", lambda content: b""), ("adapter_model.safetensors", lambda content: content[:-9]),
+        ("adapter_model.safetensors", lambda content: b"\xff" * len(content)), ("adapter_config.json", lambda content: content[:-9]),
+        ("adapter_config.json", lambda content: b"{}"), ("adapter_config.json", lambda content: b"[]"),
+    ],
+)  # fmt: skip
+def test_a_damaged_adapter_is_one_line(tiny, tmp_path, file, damage):
+    _, adapted, _, _ = opened(tiny)
+    tuning.save_adapter(adapted, tmp_path, "a-name")
+    (tmp_path / file).write_bytes(damage((tmp_path / file).read_bytes()))
+    with pytest.raises(DataError, match=r"the adapter in .* cannot be used: .") as caught:
+        tuning.load_adapter(backbones.load_decoder(tiny, torch.float32, CPU), tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 # ---- killed and going on ----------------------------------------------------------------------------------------------------------------

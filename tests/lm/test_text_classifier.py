@@ -349,6 +349,15 @@ def test_the_names_that_are_shown():
     assert systems.create("p5-scratch").options.pretrained is False
 
 
+@pytest.mark.parametrize(("name", "pretrained", "other"), [("p5", "false", "p5-scratch"), ("p5-scratch", True, "p5")])
+def test_what_is_not_the_papers_p5_is_not_called_so(name, pretrained, other):
+    usual = systems.create(name).options
+    assert systems.create(name, pretrained=usual.pretrained).options == usual
+    backbone = "t5-base"  # either could be made of it
+    with pytest.raises(UserError, match=rf"with option 'pretrained' of (True|False) this is not '{name}': take system '{other}'$"):
+        systems.create(name, pretrained=pretrained, backbone=backbone)
+
+
 def test_the_learning_rate_warms_up_and_falls_to_nothing():
     weight = torch.nn.Parameter(torch.zeros(1))
     seen, moved = [], [0.0]

@@ -100,13 +100,18 @@ with left:
     backbone = choose("backbone", "Language model", ready, name=lambda one: backbones.BACKBONES[one].label)
     tuned = live.adapters(backbone)
     adapter = choose("adapter", "Adapter", list(tuned), help="Models that `laser train laser-llm ... --out models/NAME` wrote.")
-    form = choose("form", "Prompt", ["one", "many"], name={"one": "one target (the paper's)", "many": "many targets"}.get, kind="buttons")
+    fitting = live.tuned_on(tuned[adapter])
+    forms = {"one": "one target (the paper's)", "many": "many targets"}
+    form = choose("form", "Prompt", list(forms), fitting.get("prompt"), name=forms.get, kind="buttons")
+    if fitting.pop("prompt", form) != form:
+        fitting = {}  # a template and a history of the other form
+        st.caption(f"“{words.markdown(adapter)}” was tuned on the other form of prompt: what it answers here says little about it.")
     anonymous = switch(
         "anonymous",
         "Hide the titles",
         help=f"“{words.markdown(dataset.about.item_noun)} 17” for a title: what is left without memory?",
     )
-stored = explain.history_of(dataset, row)
+stored = explain.history_of(dataset, row, fitting.get("history") or None)
 codes = list(range(1, len(dataset.rating_values)))
 with right:
     st.subheader("The history", anchor=False)
@@ -149,8 +154,8 @@ with right:
 
 # ---- what it reads ----------------------------------------------------------------------------------------------------------------
 
-reader = LaserLLM(backbone=backbone, prompt=form, titles="anonymous" if anonymous else "plain")
-plain_reader = LaserLLM(backbone=backbone, prompt=form)
+reader = LaserLLM(backbone=backbone, prompt=form, titles="anonymous" if anonymous else "plain", **fitting)
+plain_reader = LaserLLM(backbone=backbone, prompt=form, **fitting)
 
 
 def read_of(which: LaserLLM, data: CTRDataset, one: int) -> Prompt:

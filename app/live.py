@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 import words
@@ -23,6 +24,8 @@ IDLE_SECONDS = 600
 """after so long without a job the process is ended and its memory given back"""
 NEEDED = ("torch", "transformers", "peft")
 COMMAND = (sys.executable, "-m", "laser_core.explain")
+READ_BY = ("prompt", "template", "answers", "history", "max_tokens")
+"""the options that decide how a prompt is written: an adapter answers well those it was tuned on"""
 
 
 @dataclass
@@ -137,11 +140,20 @@ def adapters(backbone: str) -> dict[str, Path | None]:
     for file in sorted((PROJECT / "models").glob("*/model.json")):
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
-            if state["class"] == "LaserLLM" and state["tuned"] and state["options"]["backbone"] == backbone:
+            options = state["options"]
+            if state["class"] == "LaserLLM" and state["tuned"] and options["backbone"] == backbone and set(READ_BY) <= set(options):
                 found[file.parent.name] = file.parent / "adapter"
         except (OSError, ValueError, KeyError, TypeError):
             continue  # something else that lies in the folder
     return found
+
+
+def tuned_on(adapter: Path | None) -> dict[str, Any]:
+    """The options `READ_BY` of the model that an adapter was fitted as; none for the untuned model."""
+    if adapter is None:
+        return {}
+    options = json.loads((adapter.parent / "model.json").read_text(encoding="utf-8"))["options"]
+    return {name: options[name] for name in READ_BY}
 
 
 def start(key: str, job: Job) -> None:

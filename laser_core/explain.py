@@ -158,9 +158,9 @@ def serve(requests: Iterable[str], answers: TextIO) -> None:
 
     is_open, model = None, None
     for line in requests:
-        request = json.loads(line)
-        wanted = (request["backbone"], request["adapter"])
         try:
+            request = json.loads(line)
+            wanted = (request["backbone"], request["adapter"])
             if is_open != wanted:
                 say(opening=True)
                 is_open, model = None, None  # forget the old model before the new one takes its memory

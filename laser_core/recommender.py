@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -74,7 +75,7 @@ def make_options(kind: type, changes: dict[str, Any]) -> Any:
     """Build an Options dataclass from plain values (JSON, TOML, command line text).
 
     Raises:
-        UserError: An unknown name, or a value of the wrong type.
+        UserError: An unknown name, a value of the wrong type, or a number that is none (NaN) or endless.
     """
     hints = typing.get_type_hints(kind)
     names = [entry.name for entry in dataclasses.fields(kind)]
@@ -82,7 +83,10 @@ def make_options(kind: type, changes: dict[str, Any]) -> Any:
     for name, value in changes.items():
         if name not in names:
             raise unknown("option", name, names)
-        values[name] = _as_type(name, value, hints[name])
+        values[name] = made = _as_type(name, value, hints[name])
+        for number in made if isinstance(made, tuple) else (made,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"option '{name}' must be finite, not {number}")
     return kind(**values)
 
 
@@ -94,26 +98,40 @@ def _as_type(name: str, value: Any, hint: Any) -> Any:
             raise unknown(f"value of option '{name}'", str(value), map(str, typing.get_args(hint)))
         return value
     for kind in kinds:
-        origin = typing.get_origin(kind) or kind
-        if origin is tuple and isinstance(value, (list, tuple)):
-            return tuple(value)
-        if origin is tuple and isinstance(value, str):
-            try:
-                return tuple(json.loads(f"[{value}]"))
-            except ValueError:
-                continue
-        if origin is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        if typing.get_origin(kind) is tuple and (entries := _entries(value, typing.get_args(kind)[0])) is not None:
+            return entries
+        if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
-        if origin in (int, float) and isinstance(value, str):
+        if kind in (int, float) and isinstance(value, str):
             try:
-                return origin(value)
+                return kind(value)
             except ValueError:
                 continue
-        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        if origin in (int, str, bool, type(None)) and isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
-            return value
-    raise UserError(f"option '{name}' must be {getattr(hint, '__name__', hint)}, not {value!r}")
+        if kind in (int, float, str, bool, type(None)) and _is(value, kind):
+            return float(value) if kind is float else value
+    wanted = getattr(hint, "__name__", hint)
+    if typing.get_origin(hint) is tuple:
+        noun, example = _SEVERAL[typing.get_args(hint)[0]]
+        wanted = f"several {noun}, such as '{name}={example}'"
+    raise UserError(f"option '{name}' must be {wanted}, not {value!r}")
+
+
+_SEVERAL = {str: ("texts", '["one", "two"]'), int: ("whole numbers", "[1, 2]"), float: ("numbers", "[0.1, 0.3]")}
+
+
+def _entries(value: Any, kind: type) -> tuple | None:
+    """Several values of a type, each as it is given, or None; as text in JSON, with or without the brackets around."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value if value.startswith("[") else f"[{value}]")
+        except ValueError:
+            return None
+    return tuple(value) if isinstance(value, (list, tuple)) and all(_is(entry, kind) for entry in value) else None
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Whether a plain value is of a type: a whole number is a number too, true and false are neither."""
+    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 def check_both_classes(dataset: CTRDataset, rows: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import importlib.util
 from dataclasses import dataclass, field
 from typing import Any
 
-from laser_core.errors import FaultError, unknown
+from laser_core.errors import FaultError, UserError, unknown
 from laser_core.recommender import Recommender
 
 
@@ -32,6 +32,8 @@ class System:
     """options that make this entry differ from its class's defaults"""
     zero_shot: bool = False
     """it can answer without any labels (N = 0)"""
+    apart: dict[str, str] = field(default_factory=dict)
+    """options that this entry does not let go, since with another value it would be the system named here"""
 
 
 _SYSTEMS = [
@@ -59,13 +61,14 @@ _SYSTEMS = [
     ),
     System(
         "p5", "P5", "plm", "laser_core.lm.p5:P5", paper_row="P5",
-        needs=("torch", "transformers", "peft"), preset={"backbone": "t5-base"},
+        needs=("torch", "transformers", "peft"), preset={"backbone": "t5-base"}, apart={"pretrained": "p5-scratch"},
     ),
     System(
         "p5-scratch", "P5 (no pretraining)", "plm", "laser_core.lm.p5:P5",
         needs=("torch", "transformers", "peft"),
         # No weights, only MiniLM's tokenizer; what starts at random learns with a larger rate and more passes, and is cheap.
         preset={"backbone": "minilm-l6", "pretrained": False, "learning_rate": 3e-4, "epochs": 10},
+        apart={"pretrained": "p5"},
     ),
     System(
         "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
@@ -138,6 +141,11 @@ def create(name: str, **options: Any) -> Recommender:
     """A new, unfitted system with the given options.
 
     Raises:
-        UserError: Unknown system or option, or an impossible value.
+        UserError: Unknown system or option, an impossible value, or one that makes it another system.
     """
-    return recommender_class(name)(**{**get(name).preset, **options})
+    system, kind = get(name), recommender_class(name)
+    made = kind(**{**system.preset, **options})
+    for option, other in system.apart.items():
+        if getattr(made.options, option) != getattr(kind(**system.preset).options, option):
+            raise UserError(f"with option '{option}' of {getattr(made.options, option)} this is not '{name}': take system '{other}'")
+    return made

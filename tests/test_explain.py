@@ -92,6 +92,18 @@ def test_candidates_are_scored_together_as_alone(small, row, tmp_path):
     np.testing.assert_allclose(together["probabilities"], [answer["probability"] for answer in alone], atol=1e-4)
 
 
+def test_whatever_one_line_says_the_next_is_answered(tmp_path):
+    folder = make_model(tmp_path)
+    good = {"backbone": folder, "adapter": None, "text": "a", "answers": [" Yes", " No"]}
+    bad = ["", "no JSON", "[]", "7", "{}", json.dumps({**good, "answers": None}), json.dumps({"backbone": folder})]
+    lines = [*bad, json.dumps(good)]
+    said = io.StringIO()
+    explain.serve(lines, said)
+    answers = [answer for answer in map(json.loads, said.getvalue().splitlines()) if "opening" not in answer]
+    assert len(answers) == len(lines) and all(list(answer) == ["error"] for answer in answers[:-1])
+    assert 0 < answers[-1]["probability"] < 1
+
+
 @pytest.mark.weights
 def test_live_scoring_agrees_with_the_system(small, row):
     none = np.array([], dtype=int)

@@ -3,6 +3,7 @@
 Each part is a function that returns a `Part`; the heavy work is in the functions below them, which run in a process of its own with one
 thread (on a CPU; on a GPU, where the settings name one, whatever it has). Prompts are those of MovieLens-small. The cost is counted in
 CPU-seconds, on a GPU in seconds; operations as 2 x weights x tokens, of the weights that a token is multiplied with (no embeddings).
+On a GPU, where a pass holds several prompts and is filled up with copies, so many times as many prompts are read: every pass is full.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 KIT = "Laser study kit"
 BACKBONE = "smollm2-135m"
 HISTORY = 30
-SCORED, TUNED = 3, 2  # prompts a round
+SCORED, TUNED = 3, 2  # prompts a round, times those of a pass
 CANDIDATES, PLAIN = 50, 5  # targets after one history; of them, as many are scored one by one (each costs the same) to keep it short
 LONG = 1024  # tokens that go through the layers at once where the matrix products alone are timed
 
@@ -117,7 +118,7 @@ def scoring_rates(backbone: str, device: str, repeats: int) -> dict[str, Any]:
 
     runs, length = {"products": products}, {}
     for form in ("one", "many"):
-        texts = _texts(model, dataset, form, SCORED)
+        texts = _full_passes(model, _texts(model, dataset, form, SCORED))
         length[form] = float(np.mean([len(text.tokens) for text in texts]))
         runs[form] = partial(_tokens_a_second, model, texts)
     found = in_turns(runs, repeats)
@@ -141,7 +142,7 @@ def tuning_rates(backbone: str, device: str, repeats: int) -> dict[str, Any]:
     tuning.add_adapter(model.model_.model, settings, seed=0)
 
     def speed(form: str) -> float:
-        texts = _texts(model, dataset, form, TUNED)
+        texts = _texts(model, dataset, form, TUNED * model._pass_size())
         labels = [dataset.event_label[text.events].astype(int) for text in texts]
         known = len(np.unique(np.concatenate([text.events for text in texts])))
         return known / _seconds(model, lambda: tuning.tune(model.model_, texts, labels, settings, 0, model._pass_size()))
@@ -166,10 +167,12 @@ def candidate_rates(backbone: str, device: str, repeats: int) -> dict[str, Any]:
         return CANDIDATES / _seconds(model, lambda: odds.update(together=np.concatenate(scoring.shared_log_odds(model.model_, encoded))))
 
     def alone() -> float:
-        def score() -> None:
-            odds["alone"] = np.concatenate(scoring.log_odds(model.model_, encoded[:PLAIN], model._pass_size()))
+        texts = _full_passes(model, encoded[:PLAIN])
 
-        return PLAIN / _seconds(model, score)
+        def score() -> None:
+            odds["alone"] = np.concatenate(scoring.log_odds(model.model_, texts, model._pass_size()))[:: model._pass_size()]
+
+        return len(texts) / _seconds(model, score)
 
     found = in_turns({"the history read once": together, "each prompt alone": alone}, repeats, warm_up=False)
     return {**_about(model), "candidates": found, "difference": float(np.abs(odds["together"][:PLAIN] - odds["alone"]).max())}
@@ -183,7 +186,7 @@ def _open(backbone: str, device: str, form: str) -> tuple[LaserLLM, CTRDataset]:
 
     dataset = datasets.load("movielens-small")
     none = np.zeros(0, dtype=int)
-    system = LaserLLM(backbone=backbone, prompt=form, history=HISTORY, epochs=1, batch_size=TUNED)
+    system = LaserLLM(backbone=backbone, prompt=form, history=HISTORY, epochs=1)
     return system.fit(dataset, none, none), dataset
 
 
@@ -201,6 +204,11 @@ def _texts(model: LaserLLM, dataset: CTRDataset, form: str, count: int) -> list[
     other = LaserLLM(backbone=model.options.backbone, prompt=form, history=HISTORY)
     prompts = [text.prompt for text in other.texts(dataset, _long(dataset)[:count])]
     return scoring.encode(backbones.tokenizer(model.options.backbone), prompts)
+
+
+def _full_passes(model: LaserLLM, texts: list[Any]) -> list[Any]:
+    """Each text as often as a pass holds texts, since only texts of like length share one: once on a CPU."""
+    return [text for text in texts for _ in range(model._pass_size())]
 
 
 def _tokens_a_second(model: LaserLLM, texts: list[Any]) -> float:

@@ -139,11 +139,11 @@ def best(
         print_json(table)
         return
     rows = [
-        (row.dataset, row.system, row.shots, row.variant, row.seeds, f"{row.valid_log_loss:.4f}", f"{row.behind:+.4f}")
+        (row.dataset, row.system, row.shots, row.variant, row.on, row.seeds, f"{row.valid_log_loss:.4f}", f"{row.behind:+.4f}")
         for row in table.itertuples()
     ]
-    heads = ["data set", "system", "N", "options", "seeds", "validation log loss", "behind the best"]
-    print_table(f"Study {name}", heads, rows, numbers=["N", *heads[4:]])
+    heads = ["data set", "system", "N", "options", "judged on", "seeds", "log loss", "behind the best"]
+    print_table(f"Study {name}", heads, rows, numbers=["N", *heads[5:]])
 
 
 @app.command("diff", epilog="Example: `laser study diff results runs --json`")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -27,15 +28,45 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
+from laser_core.lm.scoring import out_of_memory
 from laser_core.lm.texts import Reader, Text
-from laser_core.lm.tuning import restore, trainable
+from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, make_options
 
+log = logging.getLogger("laser")
+T = TypeVar("T")
 Sample = tuple[np.ndarray, ...]
 """the tokens of each of a sample's texts"""
 _PIECE = 8  # samples that pass through the model at once in training, texts of a GPU's pass in scoring
 _ROUND = 32  # on a GPU lengths are rounded up to a multiple of this
+
+
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Say it in one line where memory does not suffice.
+
+    Raises:
+        FaultError: It does not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        remedy = "set a smaller max_tokens or history, learn fewer blocks (top_blocks), or take a smaller backbone"
+        raise FaultError(f"out of memory: {remedy}") from None
+
+
+def halving(work: Callable[[int], T], size: int) -> tuple[T, int]:
+    """What some work gives with passes of `size` texts, and that size; where memory does not suffice, passes of half of `_PIECE`, once."""
+    try:
+        return work(size), size
+    except RuntimeError as error:
+        if not out_of_memory(error) or size < _PIECE:
+            raise
+    log.warning("out of memory: passes of %d texts instead of %d", size // 2, size)
+    return halving(work, size // 2)
 
 
 @dataclass(frozen=True)
@@ -134,12 +165,14 @@ class TextClassifier(Recommender):
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
+    @within_memory()
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Fine-tune on the labels of `rows`, keep the check with the lowest log loss on `valid_rows`.
 
         Raises:
             UserError: The labels of `rows` are all the same, or a text is too long.
-            FaultError: The backbone's weights are not to be had, or the loss is no number.
+            FaultError: The backbone's weights are not to be had, memory does not suffice, or the loss is no number before one check was
+                good.
         """
         check_both_classes(dataset, rows)
         rows = np.unique(rows)
@@ -157,6 +190,7 @@ class TextClassifier(Recommender):
         self.cost_ = {"fit_tokens": self.curve_[-1]["tokens"], **more}
         return self
 
+    @within_memory()
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
@@ -172,6 +206,7 @@ class TextClassifier(Recommender):
     def _encode(self, dataset: CTRDataset, rows: np.ndarray, reader: Reader) -> list[Sample]:
         return [tuple(reader.tokens(text) for text in self.texts(dataset, int(row))) for row in rows]
 
+    @within_memory()
     def _open(self, progress: Progress) -> Reader:
         """Bring the backbone here and build the model on it."""
         progress("opening the language model", 0, 0)
@@ -185,18 +220,22 @@ class TextClassifier(Recommender):
             freeze_below(self.model_.body, self.options.top_blocks)
         return reader
 
-    @torch.no_grad()
     def _log_odds(self, samples: Sequence[Sample], progress: Progress = no_progress) -> tuple[np.ndarray, int, int]:
         """(samples,) log-odds, and how many distinct texts and tokens were read for them.
 
         On a CPU every text is read alone at its own length, on a GPU in passes of one size filled up with copies: no result depends on
         the other samples.
         """
+        alone = next(self.model_.parameters()).device.type == "cpu"
+        return halving(lambda size: self._read(samples, size, progress), 1 if alone else _PIECE)[0]
+
+    @torch.no_grad()
+    def _read(self, samples: Sequence[Sample], size: int, progress: Progress) -> tuple[np.ndarray, int, int]:
         model, device = self.model_.eval(), next(self.model_.parameters()).device
         numbers: dict[bytes, int] = {}
         place = [[numbers.setdefault(ids.tobytes(), len(numbers)) for ids in sample] for sample in samples]
         distinct = [np.frombuffer(ids, dtype=np.int64) for ids in numbers]
-        size, step = (1, 1) if device.type == "cpu" else (_PIECE, _ROUND)
+        step = 1 if size == 1 else _ROUND
         vectors: list[Tensor] = [torch.empty(0)] * len(distinct)
         done = 0
         with computing(device, self.dtype_):
@@ -271,7 +310,8 @@ def train(
         One entry a check: epoch, steps and tokens so far, train_loss since the last check, and valid_log_loss.
 
     Raises:
-        FaultError: The loss is no number.
+        FaultError: A loss or a weight is no number before one check was good. Where that happens later, training stops and keeps the best
+            check, and the last entry says so (`stopped_by_nan`).
     """
     device = next(model.parameters()).device
     body = {id(weight) for weight in model.body.parameters()}
@@ -286,32 +326,44 @@ def train(
     curve: list[dict[str, float]] = []
     kept: dict[str, Tensor] = {}
     since: list[float] = []
-    tokens = 0
+    tokens, taken, size = 0, 0, _PIECE
+
+    def place() -> dict[str, float]:
+        return {"epoch": taken * batch / len(samples), "steps": taken, "tokens": tokens}
 
     def loss(numbers: np.ndarray) -> float:
-        nonlocal tokens
+        nonlocal tokens, size
+        total, size = halving(lambda most: gradients(numbers, most), size)
+        tokens += sum(len(ids) for number in numbers for ids in samples[number])
+        return total
+
+    def gradients(numbers: np.ndarray, most: int) -> float:
+        for weight in free:
+            weight.grad = None  # of a pass before memory gave out
         total = 0.0
-        for own in passes([sum(map(len, samples[number])) for number in numbers], _PIECE):
+        for own in passes([sum(map(len, samples[number])) for number in numbers], most):
             chosen = numbers[own]
             with computing(device, dtype):
                 odds = model(*(padded(texts, max(map(len, texts)), device) for texts in zip(*(samples[n] for n in chosen), strict=True)))
             part = nn.functional.binary_cross_entropy_with_logits(odds, labels[chosen].to(device), reduction="sum") / len(numbers)
             part.backward()
             total += part.item()
-        tokens += sum(len(ids) for number in numbers for ids in samples[number])
         return total
 
     def after(step: int, value: float) -> bool:
         """Look at the validation loss when it is time; whether to stop."""
+        nonlocal taken
+        taken = step
         since.append(value)
         progress(f"tuning, loss {np.mean(since):.3f}", step, steps)
         if step % every and step < steps:
             return False
-        entry = {"epoch": step * batch / len(samples), "steps": step, "tokens": tokens, "train_loss": float(np.mean(since))}
+        entry = {**place(), "train_loss": float(np.mean(since)), **({"pass_size": size} if size < _PIECE else {})}
         since.clear()
         if validate is not None:
             entry["valid_log_loss"] = validate()
             model.train()
+        check_numbers(free, entry.get("valid_log_loss", 0.0), f"after step {step}", options.learning_rate)
         best = min((check["valid_log_loss"] for check in curve), default=math.inf) if validate is not None else math.inf
         if entry.get("valid_log_loss", -math.inf) < best:
             kept.update(trainable(model))
@@ -319,7 +371,13 @@ def train(
         return validate is not None and len(curve) - 1 - _best(curve) >= options.patience
 
     model.train()
-    descend(groups, len(samples), batch, steps, loss, np.random.default_rng(seed), options.weight_decay, after)
+    try:
+        descend(groups, len(samples), batch, steps, loss, np.random.default_rng(seed), options.weight_decay, after)
+    except NoNumberError as error:
+        if not curve:
+            raise
+        progress(f"{error.where}: kept step {curve[-1 if validate is None else _best(curve)]['steps']}", steps, steps)
+        curve.append({**place(), "stopped_by_nan": 1.0})
     restore(model, kept)
     model.eval()
     return curve
@@ -343,7 +401,7 @@ def descend(
         after: Called with the number of steps done and the loss; true stops.
 
     Raises:
-        FaultError: The loss is no number.
+        NoNumberError: The loss or the gradient is no number; the step has changed nothing.
     """
     groups = [group for group in groups if group["params"]]
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
@@ -358,9 +416,7 @@ def descend(
         value = loss(numbers)
         norm = torch.nn.utils.clip_grad_norm_(weights, 1.0)
         if not (math.isfinite(value) and torch.isfinite(norm)):
-            raise FaultError(
-                f"tuning failed: the loss is no number at step {step} (learning rate {groups[0]['lr']:g}); lower the learning rate"
-            )
+            raise NoNumberError("the loss", f"at step {step}", groups[0]["initial_lr"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
@@ -402,8 +458,7 @@ def freeze_below(body: nn.Module, blocks: int) -> None:
         if isinstance(module, nn.ModuleList) and not any(name.startswith(f"{other}.") for other in stacks):
             stacks[name] = module
     fewest = min(map(len, stacks.values()), default=0)
-    if fewest < blocks:
-        raise UserError(f"option 'top_blocks' is {blocks}, the backbone has {fewest} blocks")
+    check_blocks(blocks, fewest)
     body.requires_grad_(False)
     for stack in stacks.values():
         for block in stack[-blocks:]:
@@ -411,8 +466,9 @@ def freeze_below(body: nn.Module, blocks: int) -> None:
 
 
 def log_loss(labels: np.ndarray, odds: np.ndarray) -> float:
-    """Mean negative log likelihood of log-odds."""
-    return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
+    """Mean negative log likelihood of log-odds; no number where they are none, which is for the caller to judge."""
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
 
 
 def _best(curve: list[dict[str, float]]) -> int:

@@ -11,7 +11,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import peft
 import safetensors.torch
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm.processes import fill, team, whole
@@ -28,6 +29,7 @@ from laser_core.lm.scoring import AnswerModel, Encoded, no_memory, out_of_memory
 from laser_core.progress import Progress, no_progress
 
 NOTE_SECONDS = 30  # between two checkpoints: a kill loses at most that much
+_LINEAR = (nn.Linear, Conv1D)  # GPT-2's linear layers are called convolutions, and keep their weights the other way round
 _QUERY_VALUE = (["q_proj", "v_proj"], ["qkv_proj"])  # as Llama, Mistral, Qwen and Gemma name them; in one piece, as Phi-3 does
 
 
@@ -50,26 +52,59 @@ class Tuning:
     """stop after so many optimizer steps; 0: no limit"""
 
 
+class NoNumberError(FaultError):
+    """A loss or a weight that is no number. Who has a good state from before keeps that and says where it stopped."""
+
+    def __init__(self, what: str, place: str, learning_rate: float) -> None:
+        self.where = f"{what} is no number {place} (learning rate {learning_rate:g})"
+        super().__init__(f"tuning failed: {self.where}; lower the learning rate")
+
+
+def check_numbers(weights: Iterable[torch.Tensor], valid_loss: float, place: str, learning_rate: float) -> None:
+    """Whether a state is fit to be kept: a last step can spoil the weights after its own loss was still a number.
+
+    Raises:
+        NoNumberError: A weight, or the loss on the validation samples, is not finite.
+    """
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        raise NoNumberError("a weight", place, learning_rate)
+    if not math.isfinite(valid_loss):
+        raise NoNumberError("the validation loss", place, learning_rate)
+
+
 def add_adapter(model: nn.Module, settings: Tuning, seed: int) -> peft.PeftModel:
     """Put a fresh adapter into a causal language model, in place. Until it is tuned it changes nothing.
 
     Raises:
-        UserError: The model has no query and value layers under a name that is known.
+        UserError: The model has no query and value layers under a name that is known, or fewer blocks than asked for.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         blocks = model.config.get_text_config().num_hidden_layers
-        linear = {name.rpartition(".")[2] for name, layer in model.get_decoder().named_modules() if isinstance(layer, nn.Linear)}
+        check_blocks(settings.top_blocks, blocks)
+        layers = {name.rpartition(".")[2]: layer for name, layer in model.get_decoder().named_modules() if isinstance(layer, _LINEAR)}
+        linear = set(layers)
         config = peft.LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
             target_modules=sorted(linear) if settings.layers == "all" else _query_value(model, linear),
             layers_to_transform=list(range(blocks))[-settings.top_blocks :],
+            fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in layers.values()),
             task_type="CAUSAL_LM",
         )
         with _deaf_to_peft():
             return peft.get_peft_model(model, config)
+
+
+def check_blocks(top_blocks: int, blocks: int) -> None:
+    """Whether a backbone has as many blocks as option `top_blocks` says.
+
+    Raises:
+        UserError: It has fewer.
+    """
+    if top_blocks > blocks:
+        raise UserError(f"option 'top_blocks' is {top_blocks}, the backbone has {blocks} blocks")
 
 
 def _query_value(model: nn.Module, linear: set[str]) -> list[str]:
@@ -84,13 +119,14 @@ def load_adapter(model: nn.Module, folder: Path) -> peft.PeftModel:
     """Put a saved adapter into a causal language model, in place.
 
     Raises:
-        DataError: The folder holds none, or one for another model.
+        DataError: The folder holds none, a damaged one, or one for another model.
     """
     try:
         with _deaf_to_peft():
             return peft.PeftModel.from_pretrained(model, folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"the adapter in {folder} cannot be used: {str(error).splitlines()[0][:160]}") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        why, *_ = str(error).splitlines() or [type(error).__name__]
+        raise DataError(f"the adapter in {folder} cannot be used: {why[:160]}; fit it again") from None
 
 
 @contextlib.contextmanager
@@ -146,19 +182,24 @@ def tune(
         validate: Log loss on the validation samples; None keeps the last epoch.
         checkpoint: A file to note the state in from time to time. Where it is there, tuning goes on from it: what comes out is
             exactly what an undisturbed run gives. The caller sees to it that it belongs to these very texts and settings, and removes it.
+            One of another number of processes, whose dropout draws otherwise, is as none.
 
     Returns:
-        One entry an epoch: epoch, steps and tokens so far, train_loss and, if validated, valid_loss.
+        One entry an epoch: epoch, steps and tokens (of the texts, not of what fills a pass up) so far, train_loss and, if validated,
+        valid_loss.
 
     Raises:
-        FaultError: The loss is no number before one epoch was finished, or memory does not suffice. Where the loss is no number later,
-            tuning stops and keeps the last good epoch.
+        FaultError: A loss or a weight is no number before one epoch was finished, or memory does not suffice. Where that happens later,
+            tuning stops and keeps the best epoch, and the last entry says so (`stopped_by_nan`).
     """
     with torch.random.fork_rng():
         run = _Run(model, encoded, labels, settings, size, validate, progress, checkpoint)
         torch.manual_seed(seed + run.team.rank)
         run.resume()
-        return run.epochs(np.random.default_rng(seed))
+        try:
+            return run.epochs(np.random.default_rng(seed))
+        except NoNumberError as error:
+            return run.stopped(error)
 
 
 class _Run:
@@ -178,6 +219,7 @@ class _Run:
         self.model, self.encoded, self.labels, self.settings = model, encoded, labels, settings
         self.size, self.validate, self.progress, self.checkpoint = size, validate, progress, checkpoint
         self.team = team()
+        self.processes = self.team.size
         self.team.shard(model, model.body.layers if self.team.sharded else ())
         self.batch = min(settings.batch_size, len(encoded))
         planned = settings.epochs * math.ceil(len(encoded) / self.batch)
@@ -198,7 +240,7 @@ class _Run:
             while self.place < len(order) and self.step < self.steps:
                 loss = self._step(order[self.place : self.place + self.batch])
                 if not math.isfinite(loss):
-                    return self._no_number()
+                    raise NoNumberError("the loss", f"at step {self.step + 1}, in epoch {epoch}", self.settings.learning_rate)
                 self.losses.append(loss)
                 self.place += self.batch
                 self._note()
@@ -208,23 +250,24 @@ class _Run:
             entry = {"epoch": epoch, "steps": self.step, "tokens": self.tokens, "train_loss": float(np.mean(self.losses))}
             if self.validate is not None:
                 entry["valid_loss"] = self.validate()
+            state = trainable(self.model)
+            check_numbers(state.values(), entry.get("valid_loss", 0.0), f"after epoch {epoch}", self.settings.learning_rate)
             if self.halved:
                 entry["pass_size"] = self.size
             self.curve.append(entry)
             if entry.get("valid_loss", -math.inf) < self.best:
-                self.best, self.kept = entry.get("valid_loss", math.inf), trainable(self.model)
+                self.best, self.kept = entry.get("valid_loss", math.inf), state
             self.epoch, self.place, self.losses = epoch + 1, 0, []
             self._note()
         restore(self.model, self.kept)
         self._note(always=self.checkpoint is not None and self.checkpoint.exists())
         return self.curve
 
-    def _no_number(self) -> list[dict[str, float]]:
-        """Stop where the loss is no number, with the last good epoch; a step whose loss or gradient is no number has changed nothing."""
-        where = f"the loss is no number at step {self.step + 1}, in epoch {self.epoch} (learning rate {self.settings.learning_rate:g})"
+    def stopped(self, error: NoNumberError) -> list[dict[str, float]]:
+        """Go back to the best epoch, if there is one; a step whose loss or gradient is no number has changed nothing."""
         if not self.curve:
-            raise FaultError(f"tuning failed: {where}; lower the learning rate")
-        self.progress(f"{where}: kept epoch {int(min(self.curve, key=_quality)['epoch'])}", self.steps, self.steps)
+            raise error
+        self.progress(f"{error.where}: kept epoch {int(min(self.curve, key=_quality)['epoch'])}", self.steps, self.steps)
         restore(self.model, self.kept)
         return [*self.curve, {"epoch": self.epoch, "steps": self.step, "tokens": self.tokens, "stopped_by_nan": 1.0}]
 
@@ -260,7 +303,9 @@ class _Run:
         answers = sum(int((own >= 0).sum()) for own in wanted)
         total, read = 0.0, 0
         for (group, length), counts in self.team.share(list(passes(texts, self.size))):
-            tokens, text, place = stack([texts[number] for number in group], length, self.size, self.model.device)
+            tokens, text, place = stack(
+                [texts[number] for number in group], length, rows(len(group), self.size, self.model.device), self.model.device
+            )
             target = torch.from_numpy(np.concatenate([wanted[number] for number in group])).to(self.model.device)
             learn = target >= 0
             odds = self.model(tokens, text[learn], place[learn])
@@ -268,7 +313,7 @@ class _Run:
             (loss if counts else 0 * loss).backward()
             if counts:
                 total += loss.item()
-                read += tokens.numel()
+                read += sum(len(texts[number].tokens) for number in group)
         self.team.add_gradients(self.weights)
         total, read = self.team.total(total, read, device=self.model.device)
         self.tokens += int(read)
@@ -276,7 +321,7 @@ class _Run:
 
     # ---- going on after a kill -----------------------------------------------------------------------------------------------------
 
-    _COUNTS = ("step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
+    _COUNTS = ("processes", "step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is a sound one."""
@@ -300,16 +345,17 @@ class _Run:
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[moment] = torch.zeros_like(weight)
                 fill(state[moment], parts[moment][str(number)])
-        if self.team.rank == 0:
-            torch.set_rng_state(parts["random"]["cpu"].cpu())
-            if "cuda" in parts["random"]:
-                torch.cuda.set_rng_state(parts["random"]["cuda"].cpu())
+        torch.set_rng_state(parts["random"][f"cpu/{self.team.rank}"].cpu())
+        if self.model.device.type == "cuda":
+            torch.cuda.set_rng_state(parts["random"][f"cuda/{self.team.rank}"].cpu())
         self.progress(f"going on at step {self.step + 1}", self.step, self.steps)
 
     def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
         try:
             with safetensors.safe_open(self.checkpoint, "pt") as file:
                 counts = json.loads(file.metadata()["counts"])
+                if counts["processes"] != self.processes:
+                    return None
                 return ({name: counts[name] for name in self._COUNTS}, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
             return None  # none yet, or a damaged one: from the beginning
@@ -326,9 +372,11 @@ class _Run:
         for number, weight in enumerate(self.weights):
             state = self.optimizer.state.get(weight, {})
             tensors |= {f"{moment}/{number}": whole(state[moment]).clone() for moment in ("exp_avg", "exp_avg_sq") if moment in state}
-        tensors["random/cpu"] = torch.get_rng_state()
+        random = {"cpu": torch.get_rng_state()}
         if self.model.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
+            random["cuda"] = torch.cuda.get_rng_state()
+        for rank, states in self.team.gathered({self.team.rank: random}).items():
+            tensors |= {f"random/{device}/{rank}": state for device, state in states.items()}
         if self.team.rank == 0:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             partial = self.checkpoint.with_suffix(".partial")
@@ -336,6 +384,12 @@ class _Run:
             safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"counts": counts})
             partial.replace(self.checkpoint)
         self.noted = time.monotonic()
+
+
+def rows(texts: int, size: int, device: torch.device) -> int:
+    """How many rows a pass has for its texts. Scoring fills every pass up to `size`, so that no result depends on its neighbours; tuning
+    has no such need, and a GPU is spared the copies. On a CPU they decide what dropout draws and stay, so that no fit there changes."""
+    return size if device.type == "cpu" else texts
 
 
 def _quality(entry: dict[str, float]) -> tuple[float, float]:

@@ -17,6 +17,9 @@ POINT = ["dataset", "system", "variant", "shots", "train_rows", "test_rows", "re
 """what makes cells repetitions of one another: all but the seed"""
 MEANS = ["accuracy", "ece", "labels_seen", "parameters", "fit_seconds", "predict_seconds", "cpu_seconds", "peak_memory_mb"]
 HIGHEST = {"auc": 1.0, "log_loss": np.inf}
+JUDGED = {"valid_log_loss": "validation", "valid_loss": "validation", "log_loss": "users left out"}
+"""what an entry of a fit's curve calls the loss that settings are chosen by, and on which samples that is: a language model's read-out
+takes shots of users left out of the regression, all others validation samples (adapters as `valid_loss`)"""
 NORMAL = 1.959964  # half the width of a 95 % interval, in standard deviations
 
 
@@ -108,14 +111,22 @@ def settings_by_validation(store: ResultStore, cells: pd.DataFrame) -> pd.DataFr
         cells: Finished cells, such as `runner.results` of a study gives; those without validation (untuned models) are left out.
 
     Returns:
-        A row per dataset, system, shots and variant, the best first: mean `valid_log_loss` of the kept epoch over `seeds` seeds, and
-        `behind`, how much higher it is than the best one's.
+        A row per dataset, system, shots and variant, the best first: mean `valid_log_loss` of the kept epoch over `seeds` seeds, `on` which
+        samples that is (`JUDGED`), and `behind`, how much higher it is than the best one's on such samples.
     """
-    point = ["dataset", "system", "shots", "variant"]
+    group = ["dataset", "system", "shots", "on"]
     done = cells[cells["status"] == "done"]
-    losses = [[entry["valid_log_loss"] for entry in store.read(key)["curve"] if "valid_log_loss" in entry] for key in done["key"]]
-    done = done.assign(valid_log_loss=[min(own, default=np.nan) for own in losses]).dropna(subset="valid_log_loss")
-    table = done.groupby(point, sort=False)["valid_log_loss"].agg(valid_log_loss="mean", seeds="count").reset_index()
-    table = table.sort_values(["dataset", "system", "shots", "valid_log_loss"], kind="stable", ignore_index=True)
-    table["behind"] = table["valid_log_loss"] - table.groupby(point[:3])["valid_log_loss"].transform("min")
+    judged = [_judged(store.read(key)["curve"]) for key in done["key"]]
+    done = done.assign(valid_log_loss=[loss for loss, _ in judged], on=[samples for _, samples in judged]).dropna(subset="valid_log_loss")
+    table = done.groupby([*group, "variant"], sort=False)["valid_log_loss"].agg(valid_log_loss="mean", seeds="count").reset_index()
+    table = table.sort_values([*group[:3], "valid_log_loss"], kind="stable", ignore_index=True)
+    table["behind"] = table["valid_log_loss"] - table.groupby(group)["valid_log_loss"].transform("min")
     return table
+
+
+def _judged(curve: list[dict[str, float]]) -> tuple[float, str]:
+    """The lowest loss of a curve that its settings were chosen by, and on which samples; NaN for none."""
+    return min(
+        ((entry[name], samples) for entry in curve for name, samples in JUDGED.items() if np.isfinite(entry.get(name, np.nan))),
+        default=(np.nan, ""),
+    )

@@ -38,8 +38,8 @@ def is_current(cell: Mapping[str, Any], data_version: str | None) -> bool:
 def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Every option of a system after `changes`, as plain JSON values.
 
-    An option that a system got after results were recorded is marked `metadata={"late": True}` and left out at its default: keys of old
-    results still fit.
+    An option that a class got after results were recorded is marked `metadata={"late": True}` and left out at its default, unless the
+    system's preset names it: keys of old results still fit, and who sets back what a preset sets has options of his own.
 
     A model's options live beside the model, whose import may take seconds (torch). So the answer is remembered on disk for as
     long as no source file of the package changes.
@@ -59,8 +59,11 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError):
         pass
     made = systems.create(system, **changes).options
-    late = {entry.name for entry in dataclasses.fields(made) if entry.metadata.get("late") and getattr(made, entry.name) == entry.default}
-    options = json.loads(json.dumps({name: value for name, value in dataclasses.asdict(made).items() if name not in late}))
+    late = {option.name: option.default for option in dataclasses.fields(made) if option.metadata.get("late")}
+    kept = {
+        name: value for name, value in dataclasses.asdict(made).items() if name in entry.preset or name not in late or value != late[name]
+    }
+    options = json.loads(json.dumps(kept))
     try:
         remembered.parent.mkdir(parents=True, exist_ok=True)
         partial = remembered.with_suffix(f".{os.getpid()}")

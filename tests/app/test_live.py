@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from laser_core import explain
+from laser_core.lm.laser_llm import LaserLLM
 from laser_core.lm.prompts import Prompt
 
 STAND_IN = """
@@ -91,6 +93,29 @@ def test_the_queue_has_an_end(worker):
     assert refused.state == "failed" and "waiting already" in refused.error
     running.stop.set()
     until(lambda: waiting[-1].over)
+
+
+def test_an_adapter_is_offered_with_the_form_of_prompt_it_was_tuned_on(monkeypatch, tmp_path):
+    import live
+
+    options = dataclasses.asdict(LaserLLM.Options(prompt="many", template="many-short", history=5))
+    states = {
+        "good": {"class": "LaserLLM", "tuned": True, "options": options},
+        "other-backbone": {"class": "LaserLLM", "tuned": True, "options": {**options, "backbone": "qwen2.5-0.5b"}},
+        "untuned-one": {"class": "LaserLLM", "tuned": False, "options": options},
+        "no-history": {"class": "LaserLLM", "tuned": True, "options": {"backbone": "smollm2-135m"}},
+        "damaged": [],
+    }
+    for name, state in states.items():
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.json").write_text(json.dumps(state))
+    monkeypatch.setattr(live, "PROJECT", tmp_path)
+    offered = live.adapters("smollm2-135m")
+    assert offered == {"untuned": None, "good": tmp_path / "models" / "good" / "adapter"}
+    found = live.tuned_on(offered["good"])
+    assert found == {"prompt": "many", "template": "many-short", "answers": [], "history": 5, "max_tokens": 1024}
+    assert LaserLLM(**found).options == LaserLLM.Options(prompt="many", template="many-short", history=5)
+    assert live.tuned_on(None) == {}
 
 
 def test_the_process_speaks_json_lines(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
@@ -303,6 +304,28 @@ def test_lab_scores_changes_and_keeps_them(stores, open_page, small, monkeypatch
     assert kept["P here"].item() == pytest.approx(now)
     assert "left out" in kept["Changes"].item() and "added" in kept["Changes"].item()
     assert "-" in next(code.value for code in page.code if "@@" in code.value)
+
+
+@pytest.mark.weights
+def test_lab_asks_an_adapter_in_the_form_it_was_tuned_on(stores, open_page, small, monkeypatch, tmp_path):
+    """Of the other form it says so, and the template and the history of the one are not put into the other."""
+    import live
+
+    from laser_core.lm.laser_llm import LaserLLM
+
+    options = {"prompt": "many", "template": "many-short", "history": 5}
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    state = {"class": "LaserLLM", "tuned": True, "options": dataclasses.asdict(LaserLLM(**options).options)}
+    (tmp_path / "models" / "mine" / "model.json").write_text(json.dumps(state))
+    monkeypatch.setattr(live, "PROJECT", tmp_path)
+    row = next(int(row) for row in small.test if len(small.history_events(int(row))) == 30)
+    user = str(small.sample_user(np.array([row]))[0])
+    for form, expected, told in (({}, options, False), ({"form": "one"}, {"prompt": "one"}, True)):
+        page = open_page("lab.py", user=user, sample=str(row), adapter="mine", free="yes", **form)
+        no_trouble(page)
+        (text,) = (area.value for area in page.text_area if area.label == "Prompt")
+        assert text.strip() == LaserLLM(**expected).prompt(small, row).text.strip()
+        assert any("tuned on the other form of prompt" in caption.value for caption in page.caption) == told
 
 
 @pytest.mark.weights

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from laser_core import cli
 from laser_core.bench import lm
+from laser_core.lm import scoring, tuning
+from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
 from tests.lm.tiny_models import SIZES, make_model
 
@@ -53,13 +55,53 @@ def test_operations_are_counted_by_the_weights_of_the_linear_layers(tiny):
     assert found["length"]["one"] > 50 and found["products"][0] > 0
 
 
-def test_labels_are_counted_once(tiny):
-    """One a prompt; all of a sequence where many are asked for: that ratio is bounded by the history."""
-    found = lm.tuning_rates(tiny, "cpu", 1)["labels"]
-    assert found.keys() == {"one", "many"}
-    model, dataset = lm._open(tiny, "cpu", "one")
-    assert [len(text.events) for text in lm._texts(model, dataset, "many", 2)] == [5, 5]
-    assert [len(text.events) for text in lm._texts(model, dataset, "one", 2)] == [1, 1]
+@pytest.fixture
+def a_second(monkeypatch):
+    """Whatever is measured takes one second: a rate is what was counted."""
+
+    def work_and_say(model, work):
+        work()
+        return 1.0
+
+    monkeypatch.setattr(lm, "_seconds", work_and_say)
+
+
+def test_labels_are_counted_once(tiny, a_second, monkeypatch):
+    """One a prompt; where many are asked for, all of a sequence: the user's four earlier ratings and the target. And each once only, though
+    two sequences share it."""
+    assert lm.tuning_rates(tiny, "cpu", 1)["labels"] == {"one": [2.0], "many": [10.0]}
+    learned, tune, texts = [], tuning.tune, lm._texts
+
+    def listening(model, encoded, labels, *settings):
+        learned.append({int(event) for text, own in zip(encoded, labels, strict=True) for event in text.events[own >= 0]})
+        return tune(model, encoded, labels, *settings)
+
+    monkeypatch.setattr(tuning, "tune", listening)
+    monkeypatch.setattr(lm, "_texts", lambda *words: texts(*words) * 2)
+    assert lm.tuning_rates(tiny, "cpu", 1)["labels"] == {"one": [2.0], "many": [10.0]}
+    assert [len(events) for events in learned] == [2, 10]
+
+
+def test_every_pass_of_a_gpu_is_full(tiny, a_second, monkeypatch):
+    """With the passes of a GPU, here of four prompts: no copy is computed that is not counted."""
+    monkeypatch.setattr(LaserLLM, "_pass_size", lambda self: 4)
+    stack, rows = scoring.stack, []
+
+    def listening(texts, length, size, device):
+        rows.append((len(texts), size))
+        return stack(texts, length, size, device)
+
+    monkeypatch.setattr(scoring, "stack", listening)
+    found = lm.scoring_rates(tiny, "cpu", 1)
+    assert rows and all(texts == size for texts, size in rows)
+    assert found["tokens"]["one"][-1] == pytest.approx(4 * lm.SCORED * found["length"]["one"])
+    rows.clear()
+    found = lm.candidate_rates(tiny, "cpu", 1)
+    assert rows and all(texts == size for texts, size in rows)
+    assert found["candidates"]["each prompt alone"] == [4 * lm.PLAIN]
+    assert found["difference"] < (1e-4 if found["precision"] == "fp32" else 0.2)
+    labels = lm.tuning_rates(tiny, "cpu", 1)["labels"]
+    assert labels == {"one": [8.0], "many": [40.0]}
 
 
 def test_candidates_score_the_same_both_ways(tiny):

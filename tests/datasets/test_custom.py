@@ -180,7 +180,10 @@ WRONG_MAPPINGS = {
     "a wrong type": (MAPPING.replace("history_only = 2", 'history_only = "two"'), "option 'history_only' must be int"),
     "a part that is no table": ('ratings = 3\nname = "x"', r"\[ratings\] must be a table"),
     "a list of the wrong things": (MAPPING.replace("[1, 2, 3, 4, 5]", '[1, "two"]'), "scale must hold numbers only"),
-    "text for a list": (MAPPING.replace('lists = ["genres"]', 'lists = "genres"'), "option 'lists' must be tuple"),
+    "text for a list": (
+        MAPPING.replace('lists = ["genres"]', 'lists = "genres"'),
+        "option 'lists' must be several texts, such as .*, not 'genres'",
+    ),
     "an unknown split": (MAPPING.replace('split = "time"', 'split = "tyme"'), "did you mean 'time'"),
     "a split by time without time": (MAPPING.replace('time = "when"\n', ""), "split = 'time' needs the column"),
     "a label that is no rule": (MAPPING.replace("rating >= 4", "stars are good"), "must read like 'rating >= 4'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,50 @@ def test_two_processes_give_what_one_gives(small, tiny, tmp_path, settings):
     curve = json.loads((tmp_path / "two" / "model.json").read_text())["curve"]
     assert curve == [pytest.approx(entry, abs=1e-5) for entry in model.curve_]
     assert curve != model.curve_  # sums in another order: there really were two
+
+
+KILLED_AND_GOING_ON = """
+import sys
+from pathlib import Path
+import numpy as np
+from laser_core.lm import tuning
+from laser_core.lm.processes import team
+from tests.lm.test_tuning import SETTINGS, Killed, odds, opened
+
+tuning.NOTE_SECONDS = 0
+tiny, note = sys.argv[1], Path(sys.argv[2])
+
+def run(checkpoint, kill_at=0, own_draws=True):
+    def progress(message, step, steps):
+        said.append(message)
+        if step == kill_at and message.startswith("tuning"):
+            raise Killed
+    model, _, encoded, labels = opened(tiny, dropout=0.3 if own_draws else 0.0)
+    tuning.tune(model, encoded, labels, SETTINGS, 5, 1, None, progress, checkpoint)
+    return odds(model, encoded)
+
+said = []
+whole, without = run(None), run(None, own_draws=False)
+try:
+    run(note, kill_at=3)
+except Killed:
+    said.clear()
+resumed = run(note)
+assert team().size == 2 and said[0] == "going on at step 4", said
+assert not np.array_equal(whole, without)
+assert np.array_equal(resumed, whole), np.abs(resumed - whole).max()
+print(f"rank {team().rank} is sound")
+"""
+
+
+def test_a_killed_tuning_of_two_processes_goes_on_with_each_ones_own_dropout(tiny, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_AND_GOING_ON, encoding="utf-8")
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(SETTINGS / "ddp.yaml")),
+        *(str(script), tiny, str(tmp_path / "0.safetensors")),
+    ]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": root})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {"rank 0 is sound", "rank 1 is sound"} <= set(done.stdout.splitlines())

@@ -144,6 +144,116 @@ def test_keeps_the_check_with_the_lowest_validation_loss(name, folders, shelf):
 
 
 @every_system
+def test_a_last_step_that_spoils_the_model_is_an_error(name, folders, shelf):
+    """The loss before the only step is a number; what is left after it is none."""
+    model = make(folders, name, learning_rate=1e38, least_steps=1, epochs=1, batch_size=999)
+    with pytest.raises(FaultError, match=r"no number after step 1 \(learning rate 1e\+38\); lower the learning rate"):
+        model.fit(shelf, shelf.shots(24, 0), shelf.valid)
+
+
+@pytest.mark.parametrize("spoilt", ["a loss", "a weight", "the validation loss"])
+def test_no_number_after_a_good_check_keeps_the_best_check(folders, shelf, spoilt):
+    """The second check is the best; something goes wrong with the third."""
+    model = make(folders, "ctr-bert", learning_rate=1e-2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reader = model._open(lambda *_: None)
+    rows = shelf.shots(24, 0)
+    samples, labels = model._encode(shelf, rows, reader), torch.from_numpy(shelf.labels(rows)).float()
+    answer, seen, said = model.model_.answer, [], []
+
+    def judge() -> float:
+        seen.append(model._log_odds(samples)[0])
+        if spoilt == "a loss" and len(seen) == 2:
+            model.model_.answer = lambda vectors: answer(vectors) * torch.nan
+        if spoilt == "a weight" and len(seen) == 3:
+            next(model.model_.parameters()).data[0] = torch.inf
+        return [0.6, 0.5, np.nan if spoilt == "the validation loss" else 0.4][len(seen) - 1]
+
+    options = dataclasses.replace(model.options, least_steps=12, checks=6, patience=6)
+    curve = text_classifier.train(
+        model.model_, samples, labels, options, torch.float32, 0, judge, lambda message, done, total: said.append(message)
+    )
+    assert [entry.get("valid_log_loss") for entry in curve] == [0.6, 0.5, None]
+    at, where = (4, "at step 5") if spoilt == "a loss" else (6, "after step 6")
+    assert curve[-1]["stopped_by_nan"] == 1 and curve[-1]["steps"] == at and curve[-1]["tokens"] > curve[1]["tokens"]
+    assert said[-1].endswith(f"no number {where} (learning rate 0.01): kept step 4")
+    model.model_.answer = answer
+    np.testing.assert_array_equal(model._log_odds(samples)[0], seen[1])
+    assert not np.array_equal(seen[0], seen[1])
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------------------------------
+
+
+def starve(model, most: int) -> list[int]:
+    """No pass of more than `most` texts fits; the sizes that were tried."""
+    tried, read = [], model.read
+
+    def check(ids, real):
+        tried.append(len(ids))
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(ids, real)
+
+    model.read = check
+    return tried
+
+
+@pytest.mark.parametrize("name", ["ctr-bert", "ptab", "p5"])
+def test_training_out_of_memory_halves_the_passes_once_and_says_so(name, folders, shelf, monkeypatch, caplog):
+    options = {"adapt_epochs": 0, "dropout": 0.0} if name == "ptab" else {}
+    build, tried = systems.recommender_class(name).build, []
+
+    def fit(most: int):
+        def starving(self, *words):
+            made = build(self, *words)
+            made.eval()
+            made.train = lambda mode=True: made  # no dropout: both draw differently from it
+            tried.append(starve(made, most))
+            return made
+
+        monkeypatch.setattr(systems.recommender_class(name), "build", starving)
+        return make(folders, name, batch_size=8, **options).fit(shelf, shelf.shots(24, 0), shelf.valid)
+
+    halved = fit(4)
+    assert caplog.text.count("out of memory: passes of 4 texts instead of 8") == 1 and tried[0].count(8) == 1
+    assert all(entry["pass_size"] == 4 for entry in halved.curve_)
+    monkeypatch.setattr(text_classifier, "_PIECE", 4)
+    plain = fit(4)
+    np.testing.assert_allclose(halved.predict(shelf, shelf.test[FEW]), plain.predict(shelf, shelf.test[FEW]), atol=1e-6)
+    with pytest.raises(FaultError, match=r"^out of memory: set a smaller max_tokens or history.*$"):
+        fit(1)
+
+
+def test_scoring_out_of_memory_halves_the_passes_once_and_says_so(fitted, shelf, caplog, monkeypatch):
+    """With the passes of a GPU, on a CPU."""
+    model = fitted("ctr-bert")
+    samples = model._encode(shelf, shelf.test[FEW], Reader(model.options.backbone, 96))
+    expected, texts, tokens = model._read(samples, 4, lambda *_: None)
+    own = model.model_.read
+    monkeypatch.setattr(model.model_, "read", own)
+    tried = starve(model.model_, 4)
+    (odds, *counts), size = text_classifier.halving(lambda size: model._read(samples, size, lambda *_: None), 8)
+    np.testing.assert_array_equal(odds, expected)
+    assert (size, counts, tried[0], set(tried[1:])) == (4, [texts, tokens], 8, {4})
+    assert "out of memory: passes of 4 texts instead of 8" in caplog.text
+    model.model_.read = own
+    starve(model.model_, 0)
+    with pytest.raises(FaultError, match=r"^out of memory: "):
+        model.predict(shelf, shelf.test[:3])
+
+
+def test_other_errors_stay_what_they_are(fitted, shelf, monkeypatch):
+    def bug(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(fitted("ctr-bert").model_, "read", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        fitted("ctr-bert").predict(shelf, shelf.test[:3])
+
+
+@every_system
 def test_saved_and_loaded_is_the_same(name, fitted, shelf, tmp_path):
     model = fitted(name)
     before = model.predict(shelf, shelf.test[FEW])
@@ -242,6 +352,15 @@ def test_the_names_that_are_shown():
         "p5-scratch": ("P5 (no pretraining)", None),
     }
     assert systems.create("p5-scratch").options.pretrained is False
+
+
+@pytest.mark.parametrize(("name", "pretrained", "other"), [("p5", "false", "p5-scratch"), ("p5-scratch", True, "p5")])
+def test_what_is_not_the_papers_p5_is_not_called_so(name, pretrained, other):
+    usual = systems.create(name).options
+    assert systems.create(name, pretrained=usual.pretrained).options == usual
+    backbone = "t5-base"  # either could be made of it
+    with pytest.raises(UserError, match=rf"with option 'pretrained' of (True|False) this is not '{name}': take system '{other}'$"):
+        systems.create(name, pretrained=pretrained, backbone=backbone)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import warnings
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from laser_core.errors import DataError, FaultError, UserError
@@ -66,11 +69,29 @@ def test_the_adapters_of_each_family_sit_at_query_and_value(family, tmp_path):
 
 
 def test_a_family_whose_layers_are_not_known_by_name():
+    """What the error advises works: every linear layer of GPT-2's upper block, and it learns."""
     import transformers
 
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=9))
+    settings = transformers.GPT2Config(n_embd=8, n_layer=2, n_head=1, vocab_size=9, n_positions=16)
+    model = transformers.GPT2LMHeadModel(settings)
     with pytest.raises(UserError, match=r"query and value layers of a GPT2LMHeadModel are not known by name: .*layers=all"):
         tuning.add_adapter(model, SETTINGS, 0)
+    answering = scoring.AnswerModel(model, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tuning.add_adapter(model, dataclasses.replace(SETTINGS, layers="all", top_blocks=1), 0)
+    names = {name.rpartition(".lora_")[0] for name in tuning.trainable(answering)}
+    assert {name.rpartition(".h.1.")[2] for name in names} == {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}
+    text = scoring.Encoded(np.arange(8), np.array([7]), np.array([0]))
+    before = odds(answering, [text])
+    tuning.tune(answering, [text], [np.array([1])], dataclasses.replace(SETTINGS, epochs=20), 0, 1)
+    assert odds(answering, [text]) > before + 0.1
+
+
+def test_more_blocks_than_there_are(tiny):
+    assert len(tuning.trainable(opened(tiny, top_blocks=2)[0])) == 8
+    with pytest.raises(UserError, match=r"option 'top_blocks' is 3, the backbone has 2 blocks"):
+        opened(tiny, top_blocks=3)
 
 
 def test_the_loss_is_the_log_loss_of_the_wanted_answers_and_of_nothing_else(tiny):
@@ -104,8 +125,8 @@ def test_same_seed_same_adapter(tiny):
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(100 * seed)  # what happened before must not matter
-        model, _, encoded, labels = opened(tiny, seed)
-        tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, dropout=0.2), seed, size=1)
+        model, _, encoded, labels = opened(tiny, seed, dropout=0.2)
+        tuning.tune(model, encoded, labels, SETTINGS, seed, size=1)
         results.append(odds(model, encoded))
     assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
 
@@ -116,6 +137,24 @@ def test_max_steps_and_batches(tiny):
     assert [entry["steps"] for entry in curve] == [2, 3]  # six texts in batches of four: two steps an epoch
     lengths = sorted(len(text.tokens) for text in encoded)
     assert sum(lengths) < curve[-1]["tokens"] < 2 * sum(lengths)
+
+
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_a_gpu_reads_no_filler_and_only_the_texts_tokens_are_counted(tiny, monkeypatch, most):
+    """As on a GPU: each of six texts is read once an epoch, in passes of as many rows as they hold, and learns what filled passes teach."""
+    assert tuning.rows(3, 16, torch.device("cuda")) == 3 and tuning.rows(3, 16, CPU) == 16
+    filled, _, encoded, labels = opened(tiny)
+    settings = dataclasses.replace(SETTINGS, epochs=1, batch_size=6)
+    tokens = [tuning.tune(filled, encoded, labels, settings, 0, most)[-1]["tokens"]]
+    monkeypatch.setattr(tuning, "rows", lambda texts, size, device: texts)
+    model, _, _, _ = opened(tiny)
+    read = []
+    handle = model.register_forward_pre_hook(lambda module, args: read.append(len(args[0])))
+    tokens.append(tuning.tune(model, encoded, labels, settings, 0, most)[-1]["tokens"])
+    handle.remove()
+    assert sum(read) == 6 and max(read) <= most
+    assert tokens == [sum(len(text.tokens) for text in encoded)] * 2
+    np.testing.assert_allclose(odds(model, encoded), odds(filled, encoded), atol=1e-5)
 
 
 def test_validation_keeps_the_best_epoch(tiny):
@@ -161,6 +200,44 @@ def test_no_number_later_keeps_the_last_good_epoch(tiny):
     assert np.array_equal(odds(model, encoded), good[1])
 
 
+@pytest.mark.parametrize("spoilt", ["a weight", "the validation loss"])
+def test_an_epoch_that_ends_in_no_number_is_not_kept(tiny, spoilt):
+    """In the first of two epochs an error, in the second the first is kept; no such loss is in the curve, where others compare it."""
+    for bad in (1, 2):
+        model, _, encoded, labels = opened(tiny)
+        seen = []
+
+        def judge(model=model, encoded=encoded, seen=seen, bad=bad) -> float:
+            seen.append(odds(model, encoded))
+            if len(seen) < bad:
+                return 0.5
+            if spoilt == "a weight":
+                next(weight for weight in model.parameters() if weight.requires_grad).data[0] = torch.nan
+                return 0.4
+            return np.nan
+
+        if bad == 1:
+            with pytest.raises(FaultError, match=rf"{spoilt} is no number after epoch 1 \(learning rate 0.01\); lower the learning rate"):
+                tuning.tune(model, encoded, labels, SETTINGS, 0, 1, judge)
+            continue
+        said = []
+        curve = tuning.tune(model, encoded, labels, SETTINGS, 0, 1, judge, lambda message, done, total, said=said: said.append(message))
+        assert [entry.get("valid_loss") for entry in curve] == [0.5, None] and curve[-1]["stopped_by_nan"] == 1
+        assert said[-1] == f"{spoilt} is no number after epoch 2 (learning rate 0.01): kept epoch 1"
+        assert np.array_equal(odds(model, encoded), seen[0])
+
+
+def test_without_validation_too_a_spoilt_last_step_is_an_error(tiny):
+    model, _, encoded, labels = opened(tiny)
+
+    def spoil(message, done, total):
+        if done == total:
+            next(weight for weight in model.parameters() if weight.requires_grad).data[0] = torch.inf
+
+    with pytest.raises(FaultError, match="a weight is no number after epoch 1"):
+        tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=1), 0, 1, progress=spoil)
+
+
 def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
     model, adapted, encoded, labels = opened(tiny)
     tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
@@ -175,6 +252,23 @@ def test_an_adapter_is_saved_as_safetensors_and_read_back(tiny, tmp_path):
         tuning.load_adapter(fresh.model, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("adapter_model.safetensors", lambda content: b""), ("adapter_model.safetensors", lambda content: content[:-9]),
+        ("adapter_model.safetensors", lambda content: b"\xff" * len(content)), ("adapter_config.json", lambda content: content[:-9]),
+        ("adapter_config.json", lambda content: b"{}"), ("adapter_config.json", lambda content: b"[]"),
+    ],
+)  # fmt: skip
+def test_a_damaged_adapter_is_one_line(tiny, tmp_path, file, damage):
+    _, adapted, _, _ = opened(tiny)
+    tuning.save_adapter(adapted, tmp_path, "a-name")
+    (tmp_path / file).write_bytes(damage((tmp_path / file).read_bytes()))
+    with pytest.raises(DataError, match=r"the adapter in .* cannot be used: .") as caught:
+        tuning.load_adapter(backbones.load_decoder(tiny, torch.float32, CPU), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 # ---- killed and going on ----------------------------------------------------------------------------------------------------------------
 
 
@@ -186,12 +280,12 @@ class Killed(BaseException):
 def test_a_killed_tuning_goes_on_as_if_nothing_had_happened(tiny, tmp_path, monkeypatch, step):
     """Adapter, optimizer, learning rate, order, dropout and the best epoch so far: exactly what an undisturbed run gives."""
     monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
-    settings = dataclasses.replace(SETTINGS, epochs=3, dropout=0.3)
+    settings = dataclasses.replace(SETTINGS, epochs=3)
     judged = {1: 0.4, 2: 0.6, 3: 0.5}
     note = tmp_path / "notes" / "0.safetensors"
 
     def run(checkpoint, progress=lambda *words: None):
-        model, _, encoded, labels = opened(tiny)
+        model, _, encoded, labels = opened(tiny, dropout=0.3)
         epochs = []
 
         def judge() -> float:
@@ -218,6 +312,20 @@ def test_a_killed_tuning_goes_on_as_if_nothing_had_happened(tiny, tmp_path, monk
     assert again == curve and np.array_equal(resumed, whole)
     done["epochs"] = 3
     assert run(note)[0] == curve  # what is finished is not done again
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_note_of_another_number_of_processes_is_as_none(tiny, tmp_path, monkeypatch, processes):
+    monkeypatch.setattr(tuning, "NOTE_SECONDS", 0)
+    note, said = tmp_path / "0.safetensors", []
+    model, _, encoded, labels = opened(tiny)
+    tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=1), 0, 1, checkpoint=note)
+    with safetensors.safe_open(note, "pt") as file:
+        counts = {**json.loads(file.metadata()["counts"]), "processes": processes}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, note, {"counts": json.dumps(counts)})
+    tuning.tune(model, encoded, labels, SETTINGS, 0, 1, None, lambda message, done, total: said.append(message), note)
+    assert said[0].startswith("going on at step 3" if processes == 1 else "tuning, epoch 1")
 
 
 def test_a_damaged_note_is_as_none(tiny, tmp_path):

@@ -130,6 +130,25 @@ def test_settings_are_ranked_by_the_validation_loss_of_their_kept_epoch():
     assert best["seeds"].tolist() == [2, 2]
 
 
+def test_language_models_are_ranked_too_each_on_the_samples_that_judged_it():
+    """An adapter's curve says valid_loss, over several learning rates, one of which broke down; a read-out's says log_loss, of shots."""
+    curves = {
+        "adapter a": [{"learning_rate": 1e-3, "train_loss": 0.1, "valid_loss": 0.64}, {"learning_rate": 1e-2, "valid_loss": 0.61},
+                      {"learning_rate": 1e-2, "stopped_by_nan": 1.0}, {"learning_rate": 9.0, "failed": 1.0}],
+        "adapter b": [{"train_loss": 0.1, "valid_loss": 0.63}],
+        "unchecked": [{"train_loss": 0.1}],
+        "read-out": [{"strength": 1e-4, "log_loss": 0.60}, {"strength": 1e-3, "log_loss": 0.58}],
+        "one strength": [{"strength": 1e-4}],
+    }  # fmt: skip
+    table = pd.DataFrame({"key": list(curves), "variant": list(curves)}).assign(dataset="d", system="s", shots=64, status="done")
+    best = settings_by_validation(SimpleNamespace(read=lambda key: {"curve": curves[key]}), table)
+    assert best[["variant", "on"]].values.tolist() == [
+        ["read-out", "users left out"], ["adapter a", "validation"], ["adapter b", "validation"]
+    ]  # fmt: skip
+    assert best["valid_log_loss"].tolist() == pytest.approx([0.58, 0.61, 0.63])
+    assert best["behind"].tolist() == pytest.approx([0, 0, 0.02])  # a loss on other samples is no measure
+
+
 def test_the_widest_points_are_those_on_a_series_own_largest_test_set():
     points = pd.DataFrame(
         [("din", "", 64, 100), ("din", "", 256, 100), ("din", "", 64, 20), ("llm", "", 0, 20), ("llm", "", 64, 50), ("llm", "x", 64, 20)],

@@ -1,0 +1,38 @@
+"""What counts as a system's own options, and what a result of other options is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from laser_core import systems
+from laser_core.study import versions
+
+PRESET_LATE = [
+    (entry.name, option.name, option.default)
+    for entry in systems.SYSTEMS.values()
+    if entry.where.endswith(":LaserLLM")
+    for option in dataclasses.fields(systems.recommender_class(entry.name).Options)
+    if option.metadata.get("late") and option.name in entry.preset
+]
+
+
+def test_there_are_presets_of_late_options():
+    assert ("laser-llm-counted", "learn", "adapter") in PRESET_LATE and ("laser-llm-retrieval", "retrieval", False) in PRESET_LATE
+
+
+@pytest.mark.parametrize(("system", "option", "default"), PRESET_LATE)
+def test_setting_back_what_a_preset_sets_is_a_variant_of_its_own(system, option, default):
+    """Not the system as it is: the store would take its results for outdated, and pages would explain the wrong model."""
+    back = versions.full_options(system, {option: default})
+    assert back[option] == default != versions.full_options(system, {})[option]
+    assert versions.variant(system, back) == f"{option}={json.dumps(default)}"
+    again = systems.create(system, **back).options
+    assert getattr(again, option) == default and versions.full_options(system, back) == back
+
+
+def test_a_late_option_at_its_default_is_left_out_where_no_preset_names_it():
+    assert {"learn", "retrieval", "nearby"}.isdisjoint(versions.full_options("laser-llm", {"learn": "adapter"}))
+    assert versions.variant("laser-llm", versions.full_options("laser-llm", {"retrieval": False})) == ""

@@ -72,9 +72,9 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
     says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
     one, other = safe(found.with_lm), safe(found.without_lm)
     return (
-        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, the best of {found.rivals} systems without a "
-        f"language model: **{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} common test "
-        f"samples, {found.seeds} seed{'s' * (found.seeds > 1)})."
+        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, {found.rival_is}: "
+        f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} test samples, "
+        f"{found.seeds} seed{'s' * (found.seeds > 1)})."
         + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
     )
 

@@ -6,6 +6,7 @@ a function `read(key)` that returns what `ResultStore.predictions` returns, so t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,18 @@ from scipy.special import ndtr, ndtri
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
-from laser_core.metrics import Curve, auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
+from laser_core.metrics import (
+    Curve,
+    auc,
+    bootstrap_auc,
+    data_multiplier,
+    delong,
+    holm,
+    log_loss,
+    match_point,
+    percentile_interval,
+    seed_and_user_draws,
+)
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
 from laser_core.study.summary import NORMAL, half_width
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
 
 GAP_METRICS = ("auc", "log_loss", "accuracy")
 LM_FAMILIES = ("llm", "llm+crm")
+ENOUGH = 3  # seeds from which on a comparison asks for more rows or more systems rather than for more seeds
 COMMON = 8  # genres or authors that are parts of their own
 COLD = 10  # earlier ratings that a user needs to be warm
 SLICES = {
@@ -249,6 +262,63 @@ def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"])
 
 
+def side(system: str, variant: str = "") -> Literal["with", "without", ""]:
+    """On which side of the claim a system stands: with a language model, without, or on neither.
+
+    On neither are encoders tuned whole (they are not the claim's language models), and controls whose vectors come from no text.
+    """
+    family = _family(system)
+    if family in LM_FAMILIES:
+        return "" if re.search(r'vectors="(random|shuffled|none)"', variant) else "with"
+    return "without" if family in ("reference", "crm") else ""
+
+
+def _family(system: str) -> str:
+    return SYSTEMS[system].family if system in SYSTEMS else ""
+
+
+def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
+    """The results that may be set beside each other at one N: same test rows, same seeds, so that neither decides who is ahead.
+
+    Not every system was scored on as many rows or fitted on as many subsets. Of all the pairs of rows and seeds on which both sides of the
+    claim have a system (or the one side that has results) these come first: those with three seeds, the most rows, the most systems, the
+    most seeds. A system scored on more rows takes part with those in common (smaller test sets are parts of larger ones).
+
+    Args:
+        cells: Finished cells of one data set and one N.
+
+    Returns:
+        A cell a system and seed, with `auc`, `auc_low`, `auc_high` and `test_rows` on the common rows (none where there is no such ground),
+        and what reads their predictions on these rows.
+    """
+    best, ground = (), cells[:0]
+    sides = {side(*place) for place in zip(cells["system"], cells["variant"], strict=True)} - {""}
+    for size in cells["test_rows"].unique():
+        large = cells[cells["test_rows"] >= size].sort_values("test_rows").drop_duplicates(["system", "variant", "seed"])
+        asked = large.groupby(["system", "variant"])["seed"].agg(frozenset)
+        for seeds in {one & other for one in set(asked) for other in set(asked)} - {frozenset()}:
+            there = asked.index[[seeds <= own for own in asked]]
+            rank = (min(len(seeds), ENOUGH), size, len(there), len(seeds), sorted(seeds))
+            if sides <= {side(*place) for place in there} and rank > best:
+                best, ground = rank, large[large.set_index(["system", "variant"]).index.isin(there) & large["seed"].isin(seeds)]
+    more = ground["test_rows"] > ground["test_rows"].min()
+    if not more.any():
+        return ground, read
+    rows = read(ground.loc[~more, "key"].iloc[0])["row"]
+
+    def on_them(key: str) -> pd.DataFrame:
+        stored = read(key)
+        return stored[stored["row"].isin(rows)]
+
+    ground = ground.assign(test_rows=len(rows))
+    for place, key in ground.loc[more, "key"].items():
+        labels, probabilities, users = on_them(key)[["label", "probability", "user"]].to_numpy().T
+        value = auc(labels, probabilities)
+        interval = percentile_interval(value, bootstrap_auc(labels, probabilities, users))
+        ground.loc[place, ["auc", "auc_low", "auc_high"]] = value, interval.low, interval.high
+    return ground, on_them
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a study says about the claim at one N: the best system with a language model against the best without."""
@@ -257,10 +327,11 @@ class Verdict:
     with_lm: tuple[str, str]
     """(system, variant)"""
     with_lm_auc: float
+    """mean on the common test rows and seeds, as is the other's"""
     without_lm: tuple[str, str]
     without_lm_auc: float
     rivals: int
-    """how many systems without a language model there were to choose the best from"""
+    """how many systems without a language model there were on these rows and seeds to choose the best from"""
     gap: float
     low: float
     """of the 95 % interval, allowing for having chosen the best of each side"""
@@ -273,30 +344,37 @@ class Verdict:
         """Ahead or behind if the interval of the gap leaves out zero, else level."""
         return "ahead" if self.low > 0 else "behind" if self.high < 0 else "level"
 
+    @property
+    def rival_is(self) -> str:
+        """Whom the one without a language model stands for, in words."""
+        which = "the only system" if self.rivals == 1 else f"the best of {self.rivals} systems"
+        return f"{which} without a language model asked about the same test samples"
+
 
 def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
     """AUC of the best system with a language model minus that of the best without, at one N; None where either side is missing.
 
-    The best of each side is the one with the highest mean test AUC: a choice that luck helps. So each end of the interval is corrected
-    (Bonferroni) for how many systems its side could choose from: the low end for those with, the high end for those without.
+    The best of each side is the one with the highest mean test AUC on the rows and seeds that all have in common: a choice that luck helps.
+    So each end of the interval is corrected (Bonferroni) for how many systems its side could choose from: the low end for those with, the
+    high end for those without.
 
     Args:
         cells: Finished cells of one data set.
     """
-    at_n = cells[cells["shots"] == shots]
-    means = at_n.groupby(["system", "variant"])["auc"].mean()
-    lm = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in LM_FAMILIES]
-    rivals = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in ("reference", "crm")]
+    ground, read = common_ground(read, cells[cells["shots"] == shots])
+    means = ground.groupby(["system", "variant"])["auc"].mean()
+    lm, rivals = ([place for place in means.index if side(*place) == own] for own in ("with", "without"))
     if not lm or not rivals:
         return None
     one, other = means[lm].idxmax(), means[rivals].idxmax()
-    pair = at_n[[place in (one, other) for place in zip(at_n["system"], at_n["variant"], strict=True)]]
+    pair = ground[[place in (one, other) for place in zip(ground["system"], ground["variant"], strict=True)]]
     found = gaps(read, pair, other)
     if found.empty:
         return None
     row = found.iloc[0]
     half = (row["high"] - row["low"]) / 2
-    low, high = (row["gap"] + sign * half * -ndtri(0.025 / len(side)) / NORMAL for sign, side in ((-1, lm), (1, rivals)))
+    tried = sum(_family(system) in LM_FAMILIES for system, _ in means.index)  # controls cannot win, but they were tried: they count
+    low, high = (row["gap"] + sign * half * -ndtri(0.025 / count) / NORMAL for sign, count in ((-1, tried), (1, len(rivals))))
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
         float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]),

@@ -377,13 +377,13 @@ def _verdict_sentences(found: Iterable[contrast.Verdict]) -> list[str]:
     """Verdicts in words, a sentence for all N at which the same was found of the same two systems."""
     alike: dict[tuple[Any, ...], list[contrast.Verdict]] = {}
     for entry in found:
-        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rivals), []).append(entry)
+        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rival_is), []).append(entry)
     words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}
     return [
         f"With {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
-        f"{figures.system_label(*other)}, the best of {rivals} systems without a language model: AUC "
+        f"{figures.system_label(*other)}, {rival_is}: AUC "
         f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
-        for (one, says, other, rivals), own in alike.items()
+        for (one, says, other, rival_is), own in alike.items()
     ]
 
 

@@ -19,6 +19,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
 from laser_core.metrics import (
     Curve,
+    Interval,
     auc,
     bootstrap_auc,
     data_multiplier,
@@ -239,6 +240,35 @@ def curve(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> Curve:
     return Curve(np.array(shots), np.array(means), np.array(drawn))
 
 
+def curves(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> dict[tuple[str, str], Curve]:
+    """(system, variant) -> AUC against N, of those with several N on the largest test set: curves on different rows do not compare.
+
+    Args:
+        cells: Finished cells of one data set.
+    """
+    cells = cells[cells["train_rows"] > 0]
+    largest = cells[cells["test_rows"] == cells["test_rows"].max()]
+    groups = largest.groupby(["system", "variant"], sort=False)
+    return {place: curve(draws, own) for place, own in groups if own["train_rows"].nunique() > 1}
+
+
+def pair_needs(draws: Callable[[str], np.ndarray], cells: pd.DataFrame, one: tuple[str, str], baseline: tuple[str, str]) -> pd.DataFrame:
+    """`label_needs` of one system against a baseline, on the largest test set on which both were measured at several N.
+
+    Returns:
+        Also a column test_rows; no row where there is no such test set.
+    """
+    import pandas as pd
+
+    pair = cells[[place in (one, baseline) for place in zip(cells["system"], cells["variant"], strict=True)]]
+    points = pair[pair["train_rows"] > 0].groupby(["test_rows", "system", "variant"])["train_rows"].nunique()
+    both = (points[points > 1].groupby("test_rows").size() == 2).loc[lambda found: found].index
+    if both.empty:
+        return pd.DataFrame(columns=["question", "shots", "value", "low", "high", "test_rows"])
+    found = curves(draws, pair[pair["test_rows"] == both.max()])
+    return label_needs(found[one], found[baseline]).assign(test_rows=both.max())
+
+
 def auc_draws(record: Mapping[str, Any]) -> np.ndarray:
     """(draws,) the bootstrap of a stored result's AUC over test users; a draw without both classes counts as the AUC itself."""
     draws = np.array(record["draws"]["auc"], dtype=np.float64)  # None becomes NaN
@@ -381,14 +411,51 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None
     )  # fmt: skip
 
 
+def labels_to_equal(read: Read, draws: Callable[[str], np.ndarray], cells: pd.DataFrame, found: Verdict) -> Interval | None:
+    """How many labels it takes without a language model to equal the verdict's best system with one, on the verdict's rows and seeds.
+
+    The curve to read is that of the best system without at each N, so it may be another one at each; only N count at which all that the
+    verdict chose from were asked, and nobody else about more rows only. The interval is over seeds and test users; it does not allow for
+    the choice of the best.
+
+    Args:
+        cells: Finished cells of one data set, of every N.
+
+    Returns:
+        None where the verdict is level, and where fewer than two N can be read; 0 and infinity as in `laser_core.metrics.match_point`.
+    """
+    import pandas as pd
+
+    if found.says == "level":
+        return None
+    ground, _ = common_ground(read, cells[cells["shots"] == found.shots])
+    rivals = {place for place in zip(ground["system"], ground["variant"], strict=True) if side(*place) == "without"}
+    seeds = ground["seed"].unique()
+    asked = cells[cells["seed"].isin(seeds) & (cells["test_rows"] >= found.test_rows)].sort_values("test_rows")
+    asked = asked.drop_duplicates(["system", "variant", "train_rows", "seed"])
+    best = []
+    for _, at_n in asked[asked["train_rows"] > 0].groupby("train_rows"):
+        series = {place: own for place, own in at_n.groupby(["system", "variant"]) if side(*place) == "without" and len(own) == len(seeds)}
+        if rivals <= series.keys() and all((own["test_rows"] == found.test_rows).all() for own in series.values()):
+            best.append(max(series.values(), key=lambda own: own["auc"].mean()))
+    own = asked[(asked["shots"] == found.shots) & (asked["system"] == found.with_lm[0]) & (asked["variant"] == found.with_lm[1])]
+    if len(best) < 2 or (own["test_rows"] > found.test_rows).any():
+        return None
+    by_user = np.array([draws(key) for key in own["key"]])
+    wanted = seed_and_user_draws(own["auc"].to_numpy(), by_user, np.random.default_rng(0), means=2)
+    return match_point(curve(draws, pd.concat(best)), found.with_lm_auc, wanted)
+
+
 def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float) -> float:
     """How many labels a system needs, by the curve of its means, to reach an AUC; 0: fewer than its first N, infinity: more than its last.
+
+    Of several test sets its curve is that on the largest: the AUC has to be from the same rows.
 
     Raises:
         UserError: It was measured at fewer than two N.
     """
     own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1]) & (cells["train_rows"] > 0)]
-    means = own.groupby("train_rows")["auc"].mean()
+    means = own[own["test_rows"] == own["test_rows"].max()].groupby("train_rows")["auc"].mean()
     if len(means) < 2:
         raise UserError(f"{baseline[0]} was measured at one N only: a curve needs two")
     return float(shots_needed(means.index.to_numpy(), means.to_numpy()[:, None], np.array([value]))[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,6 +228,70 @@ def test_verdict_scores_all_on_the_rows_of_the_smallest():
         assert len(on_rows(cell.key)) == 300
     assert found.rival_is == "the only system without a language model asked about the same test samples"
     assert found.without_lm_auc > cells[cells["system"] == "din"]["auc"].mean(), "the first 300 rows are the easy ones"
+
+
+def planted_curves(aucs, rows=100, seeds=(0, 1, 2)):
+    """(cells, draws) of systems whose AUC at each N is given; a draw moves all systems up or down alike, so that gaps are certain."""
+    moves = np.random.default_rng(3).normal(scale=0.02, size=200)
+    made = [
+        (system, "", n, n, seed, rows, value, f"{system}-{rows}-{n}-{seed}")
+        for system, values in aucs.items()
+        for n, value in values.items()
+        for seed in seeds
+    ]
+    cells = pd.DataFrame(made, columns=["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "key"])
+    return cells, lambda key: cells.set_index("key").loc[key, "auc"] + moves
+
+
+def test_labels_to_equal_follow_the_best_rival_at_each_n():
+    """DIN is the best with 64 labels, SIM with more: together they get in 256 labels where DIN alone takes 1,024."""
+    aucs = {
+        "din": {64: 0.60, 256: 0.61, 1024: 0.66, 4096: 0.67},
+        "sim": {64: 0.50, 256: 0.66, 1024: 0.70},
+        "laser-llm": {64: 0.66},
+    }
+    cells, draws = planted_curves(aucs)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.66, ("din", ""), 0.60, 2, 0.06, 0.05, 0.07, 100, 3)
+    needed = contrast.labels_to_equal(None, draws, cells, found)
+    assert (needed.value, needed.low, needed.high) == pytest.approx((256, 256, 256))
+    assert contrast.labels_to_match(cells, ("din", ""), 0.66) == pytest.approx(1024)
+
+    beyond = dataclasses.replace(found, with_lm_auc=0.72)
+    higher, draws_of_it = planted_curves(aucs | {"laser-llm": {64: 0.72}})
+    assert contrast.labels_to_equal(None, draws_of_it, higher, beyond).value == np.inf
+    assert contrast.labels_to_equal(None, draws, cells, dataclasses.replace(found, low=-0.01)) is None, "level: there is nothing to equal"
+
+
+def test_labels_to_equal_are_read_on_the_rows_of_the_verdict():
+    """What was measured on other rows, or on other seeds, has no place on the curve; with fewer than two N there is none."""
+    aucs = {"din": {64: 0.60, 256: 0.64, 1024: 0.68}, "laser-llm": {64: 0.64}}
+    cells, draws = planted_curves(aucs)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.64, ("din", ""), 0.60, 1, 0.04, 0.03, 0.05, 100, 3)
+    lucky, _ = planted_curves({"din": {64: 0.9, 256: 0.9, 1024: 0.9}}, rows=50)
+    unlucky, _ = planted_curves({"din": {256: 0.1}}, seeds=(7, 8))
+    needed = contrast.labels_to_equal(None, draws, pd.concat([cells, lucky, unlucky]), found)
+    assert needed.value == pytest.approx(256)
+    wider, _ = planted_curves({"sim": {256: 0.65}, "deepfm": {1024: 0.65}}, rows=400)
+    assert contrast.labels_to_equal(None, draws, pd.concat([cells, wider]), found) is None, "SIM might be the best on the 100 rows"
+
+
+def test_curves_that_are_compared_are_from_the_same_rows():
+    """The model was scored on easy rows only; beside the baseline on these it needs as many labels, beside the whole test set half."""
+    easy, easy_draws = planted_curves({"laser-llm": {64: 0.7, 128: 0.8}, "din": {64: 0.7, 128: 0.8, 256: 0.9}}, rows=50)
+    whole, whole_draws = planted_curves({"din": {64: 0.6, 128: 0.7, 256: 0.8}, "sim": {64: 0.5, 128: 0.6}}, rows=100)
+    cells = pd.concat([easy, whole], ignore_index=True)
+
+    def draws(key: str) -> np.ndarray:
+        return (easy_draws if key in set(easy["key"]) else whole_draws)(key)
+
+    assert set(contrast.curves(draws, cells)) == {("din", ""), ("sim", "")}
+    table = contrast.pair_needs(draws, cells, ("laser-llm", ""), ("din", ""))
+    assert set(table["test_rows"]) == {50}
+    assert table[table["question"] == "multiplier"]["value"].tolist() == pytest.approx([1, 1])
+    on_all = contrast.pair_needs(draws, cells, ("sim", ""), ("din", ""))
+    assert set(on_all["test_rows"]) == {100}
+    assert on_all[on_all["question"] == "multiplier"]["value"].tolist() == pytest.approx([0, 0.5])
+    assert contrast.pair_needs(draws, cells, ("sim", ""), ("laser-llm", "")).empty, "no rows in common"
 
 
 def silent_worlds(worlds):

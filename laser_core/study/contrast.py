@@ -411,7 +411,9 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None
     )  # fmt: skip
 
 
-def labels_to_equal(read: Read, draws: Callable[[str], np.ndarray], cells: pd.DataFrame, found: Verdict) -> Interval | None:
+def labels_to_equal(
+    read: Read, draws: Callable[[str], np.ndarray], cells: pd.DataFrame, found: Verdict
+) -> tuple[Interval, np.ndarray] | None:
     """How many labels it takes without a language model to equal the verdict's best system with one, on the verdict's rows and seeds.
 
     The curve to read is that of the best system without at each N, so it may be another one at each; only N count at which all that the
@@ -422,7 +424,8 @@ def labels_to_equal(read: Read, draws: Callable[[str], np.ndarray], cells: pd.Da
         cells: Finished cells of one data set, of every N.
 
     Returns:
-        None where the verdict is level, and where fewer than two N can be read; 0 and infinity as in `laser_core.metrics.match_point`.
+        The labels (0 and infinity as in `laser_core.metrics.match_point`) and the N that were read. None where the verdict is level, and
+        where fewer than two N can be read.
     """
     import pandas as pd
 
@@ -443,7 +446,8 @@ def labels_to_equal(read: Read, draws: Callable[[str], np.ndarray], cells: pd.Da
         return None
     by_user = np.array([draws(key) for key in own["key"]])
     wanted = seed_and_user_draws(own["auc"].to_numpy(), by_user, np.random.default_rng(0), means=2)
-    return match_point(curve(draws, pd.concat(best)), found.with_lm_auc, wanted)
+    rival = curve(draws, pd.concat(best))
+    return match_point(rival, found.with_lm_auc, wanted), rival.shots
 
 
 def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float) -> float:

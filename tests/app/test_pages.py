@@ -359,6 +359,42 @@ def test_overview_says_the_verdict_with_its_interval(stores, open_page):
     assert re.search(r"95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
 
 
+def test_slides_rank_on_common_rows_with_intervals(stores, open_page, small):
+    """The language model was asked about 400 rows: so are the others then, whatever more they were asked."""
+    from sklearn.metrics import roc_auc_score
+
+    from laser_core.study.store import ResultStore
+
+    page = open_page("overview.py", present="yes", slide="2")
+    no_trouble(page)
+    said = text_of(page).replace("\\", "")
+    assert f"Of 3 systems asked about the same {LM_ROWS} test samples **Laser, LLM only** has the highest mean AUC" in said
+    store = ResultStore(stores)
+    cells = store.cells()
+    asked = [store.predictions(key) for key in cells[(cells.system == "din") & (cells.shots == 64)]["key"]]
+    parts = [part[part["row"].isin(small.test_rows(LM_ROWS))] for part in asked]
+    drawn = {trace["y"][0]: trace for trace in chart(page)["data"]}
+    assert drawn["DIN"]["x"][0] == pytest.approx(np.mean([roc_auc_score(part["label"], part["probability"]) for part in parts]))
+    assert all(trace["error_x"]["array"][0] > 0 for trace in drawn.values())
+    cost = open_page("overview.py", present="yes", slide="4")
+    assert "error_y" in chart(cost)["data"][-1]
+
+
+def test_overview_tells_labels_to_equal_only_from_the_same_rows(stores, open_page, small, tmp_path, monkeypatch):
+    from laser_core.study.store import ResultStore
+
+    def tiles() -> dict[str, str]:
+        return {metric.label: metric.value for metric in open_page("overview.py", n="64").metric}
+
+    assert not any(label.startswith("Labels to equal") for label in tiles()), "the rivals' curves are from other rows"
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    for system, skill in (("history-lr", 0.3), ("din", 0.4), ("laser-llm", 3.0)):
+        for shots in (64, 1024):
+            for seed in (0, 1):
+                add_cell(ResultStore(tmp_path / "own"), small, system, shots, seed, skill, LM_ROWS)
+    assert tiles()["Labels to equal N = 64"] == "> 1,024"
+
+
 def test_two_runs_side_by_side(stores, open_page):
     from laser_core.study.store import ResultStore
 

@@ -252,13 +252,14 @@ def test_labels_to_equal_follow_the_best_rival_at_each_n():
     }
     cells, draws = planted_curves(aucs)
     found = contrast.Verdict(64, ("laser-llm", ""), 0.66, ("din", ""), 0.60, 2, 0.06, 0.05, 0.07, 100, 3)
-    needed = contrast.labels_to_equal(None, draws, cells, found)
+    needed, shots = contrast.labels_to_equal(None, draws, cells, found)
     assert (needed.value, needed.low, needed.high) == pytest.approx((256, 256, 256))
+    assert shots.tolist() == [64, 256, 1024], "with 4,096 labels one of the two was not asked"
     assert contrast.labels_to_match(cells, ("din", ""), 0.66) == pytest.approx(1024)
 
     beyond = dataclasses.replace(found, with_lm_auc=0.72)
     higher, draws_of_it = planted_curves(aucs | {"laser-llm": {64: 0.72}})
-    assert contrast.labels_to_equal(None, draws_of_it, higher, beyond).value == np.inf
+    assert contrast.labels_to_equal(None, draws_of_it, higher, beyond)[0].value == np.inf
     assert contrast.labels_to_equal(None, draws, cells, dataclasses.replace(found, low=-0.01)) is None, "level: there is nothing to equal"
 
 
@@ -269,7 +270,7 @@ def test_labels_to_equal_are_read_on_the_rows_of_the_verdict():
     found = contrast.Verdict(64, ("laser-llm", ""), 0.64, ("din", ""), 0.60, 1, 0.04, 0.03, 0.05, 100, 3)
     lucky, _ = planted_curves({"din": {64: 0.9, 256: 0.9, 1024: 0.9}}, rows=50)
     unlucky, _ = planted_curves({"din": {256: 0.1}}, seeds=(7, 8))
-    needed = contrast.labels_to_equal(None, draws, pd.concat([cells, lucky, unlucky]), found)
+    needed, _ = contrast.labels_to_equal(None, draws, pd.concat([cells, lucky, unlucky]), found)
     assert needed.value == pytest.approx(256)
     wider, _ = planted_curves({"sim": {256: 0.65}, "deepfm": {1024: 0.65}}, rows=400)
     assert contrast.labels_to_equal(None, draws, pd.concat([cells, wider]), found) is None, "SIM might be the best on the 100 rows"

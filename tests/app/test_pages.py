@@ -337,9 +337,11 @@ def test_gaps_table_is_the_paired_comparison(stores, open_page):
 
 
 def test_labels_needed_table(stores, open_page):
+    """On common test rows only: the language model was asked about 400, the baseline about all."""
     page = open_page("efficiency.py", match="yes", baseline="din")
     no_trouble(page)
-    assert set(page.dataframe[0].value["System"]) == {"History-LR", "Laser, LLM only"}
+    assert set(page.dataframe[0].value["System"]) == {"History-LR"}
+    assert any("share no test rows with DIN" in caption.value and "LLM only" in caption.value for caption in page.caption)
 
 
 def test_presenter_turns_pages(stores, open_page):

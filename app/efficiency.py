@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -139,8 +141,11 @@ best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).i
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
 figure = figures.sample_efficiency(shown, metric, x, references, matches, titles())
 labels = [label for label in figure.layout.annotations if label.text in {figures.plain(name) for name in references}]
-for place, label in enumerate(sorted(labels, key=lambda label: label.y)):  # side by side: their lines may lie on top of one another
-    label.update(x=place / len(labels), xanchor="left")
+labels.sort(key=lambda label: label.y)
+heights = [*shown[metric], *references.values()]
+for under, label in pairwise(labels):  # lines that all but touch have one label, over the highest
+    if label.y - under.y < (max(heights) - min(heights)) / 20:
+        label.text, under.text = f"{under.text} · {label.text}", ""
 show_figure(
     figure,
     f"sample-efficiency-{dataset}-{metric}",

@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.app.made_up import APP, LM_ROWS, add_cell, page_files
@@ -342,6 +343,24 @@ def test_labels_needed_table(stores, open_page):
     no_trouble(page)
     assert set(page.dataframe[0].value["System"]) == {"History-LR"}
     assert any("share no test rows with DIN" in caption.value and "LLM only" in caption.value for caption in page.caption)
+
+
+def test_lines_of_the_paper_that_touch_have_one_label(tmp_path, monkeypatch, open_page, small):
+    from laser_core.study import paper
+    from laser_core.study.store import ResultStore
+    from laser_core.systems import SYSTEMS
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    values = {"din": 0.7, "sim": 0.7005, "deepfm": 0.9}
+    for system in values:
+        add_cell(ResultStore(tmp_path / "own"), small, system, 64, 0, 0.5)
+    table = [{"dataset": small.name, "row": SYSTEMS[system].paper_row, "auc": value} for system, value in values.items()]
+    monkeypatch.setattr(paper, "table_1", lambda: pd.DataFrame(table))
+    page = open_page("efficiency.py", paper="yes")
+    no_trouble(page)
+    labels = {note["text"]: note["y"] for note in chart(page)["layout"]["annotations"] if note["text"]}
+    assert labels == {"DIN, paper · SIM, paper": 0.7005, "DeepFM, paper": 0.9}
 
 
 def test_presenter_turns_pages(stores, open_page):

@@ -323,6 +323,26 @@ def test_every_close_look_draws(view, stores, open_page):
     assert len(page.get("plotly_chart")) + len(page.dataframe) >= 2
 
 
+@pytest.mark.parametrize(("by", "mode", "says"), [("group", "markers", "Left out: "), ("history", "lines+markers", "quartiles")])
+def test_slices_draw_what_can_be_told(by, mode, says, stores, open_page):
+    """Of the 400 rows of the language model few are of any one genre: an AUC of four samples is no point. Lines need an order."""
+    page = open_page("compare.py", view="slices", n="64", by=by)
+    no_trouble(page)
+    figure = chart(page, 1)
+    assert {trace["mode"] for trace in figure["data"]} == {mode}
+    samples = [float(count.replace(",", "")) for trace in figure["data"] for count in trace["customdata"]]
+    assert min(samples) >= 100
+    words = " ".join(caption.value for caption in page.caption)
+    assert says in words and ("quartiles" in words) == (by == "history")
+    assert "95 %" not in figure["layout"]["xaxis"]["title"]["text"], "no interval is drawn"
+
+
+def test_users_of_a_language_model_against_a_reference_first(stores, open_page):
+    page = open_page("compare.py", view="users", n="64")
+    no_trouble(page)
+    assert (page.selectbox(key="_one").value, page.selectbox(key="_baseline").value) == ("laser-llm", "history-lr")
+
+
 def test_gaps_table_is_the_paired_comparison(stores, open_page):
     from laser_core.study import contrast
     from laser_core.study.store import ResultStore

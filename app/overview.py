@@ -40,6 +40,8 @@ LEAD = (
     "The Laser paper says yes, twice: a language model alone needs few labels to tell what a user will like, and it makes conventional "
     "recommendation models need fewer. Here is what this kit measured."
 )
+SAME = ["system", "variant", "shots", "revision", "data_version"]
+"""what makes a point on some test rows and one on others the same system with the same labels"""
 WAYS = (
     ("efficiency.py", "See the curves", "Quality against the number of labels, every system, with intervals."),
     ("compare.py", "Question them", "Paired gaps, calibration, slices; the paper's values beside ours."),
@@ -169,16 +171,16 @@ def slides(
     for n, at_n in ends.items():
         best = at_n.sort_values("auc").iloc[-1]
         says = (
-            f"Of {len(at_n)} systems asked about the same {figures.count(best['test_rows'])} test samples "
-            f"**{safe((best['system'], best['variant']))}** has the highest mean AUC: {figures.number(best['auc'], 3)} (95 % interval "
+            f"Highest mean AUC of {len(at_n)} system{'s' * (len(at_n) > 1)} asked about the same {figures.count(best['test_rows'])} test "
+            f"samples: **{safe((best['system'], best['variant']))}** with {figures.number(best['auc'], 3)} (95 % interval "
             f"{figures.number(best['auc_low'], 3)} to {figures.number(best['auc_high'], 3)}, {seeds_name(best['seeds'])})."
         )
         title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
         shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n)))
-    last = leading(at_n)
-    last = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
-    last = last[last["per_thousand"] > 0]
-    if len(last):
+    last = shown[-1][-1]
+    timed = points.assign(per_thousand=1000 * points["predict_seconds"] / points["test_rows"])  # on as many rows as it took this time for
+    last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand"]], on=SAME)
+    if ends and len(last):
         says = "Quality against time: left and up is better. Where intervals overlap, the difference may be chance."
         shown.append(("What does it cost?", says, quality_and_time(last), last))
     return shown
@@ -254,6 +256,8 @@ with left:
     dataset = choose_dataset(chosen.datasets())
 points = summary.widest(chosen.summary(dataset))
 cells = chosen.done[chosen.done["dataset"] == dataset]
+if cells["current"].any():  # older results may be drawn, but are not weighed
+    cells = cells[cells["current"].astype(bool)]
 with middle:
     shots = choose(
         "n",
@@ -275,7 +279,10 @@ with right:
 
 with st.container(border=True):
     if found is None:
-        st.markdown(f"No language-model system has a result on {words.markdown(titles()[dataset])} at this N yet, so there is no verdict.")
+        st.markdown(
+            f"On {words.markdown(titles()[dataset])}, no systems with and without a language model can be compared at this N yet, so there "
+            "is no verdict."
+        )
     else:
         st.markdown(sentence(found, dataset))
         if others := asked_elsewhere(cells, found):

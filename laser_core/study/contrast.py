@@ -55,6 +55,7 @@ SLICES = {
 }
 """what parts of a test set can be made by: three numbers, three kinds"""
 _SERIES = ["system", "variant", "test_rows"]
+_OF_ALL_ROWS = ["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"]
 
 
 def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str = "auc") -> pd.DataFrame:
@@ -318,8 +319,8 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
         cells: Finished cells of one data set and one N.
 
     Returns:
-        A cell a system and seed, with `auc`, `auc_low`, `auc_high` and `test_rows` on the common rows (none where there is no such ground),
-        and what reads their predictions on these rows.
+        A cell a system and seed, with `auc`, `auc_low`, `auc_high` and `test_rows` on the common rows (none where there is no such ground;
+        other measures only of those scored on these very rows), and what reads their predictions on these rows.
     """
     best, ground = (), cells[:0]
     sides = {side(*place) for place in zip(cells["system"], cells["variant"], strict=True)} - {""}
@@ -341,6 +342,9 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
         return stored[stored["row"].isin(rows)]
 
     ground = ground.assign(test_rows=len(rows))
+    ground.loc[more, ground.columns.intersection(["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"])] = (
+        np.nan
+    )
     for place, key in ground.loc[more, "key"].items():
         labels, probabilities, users = on_them(key)[["label", "probability", "user"]].to_numpy().T
         value = auc(labels, probabilities)

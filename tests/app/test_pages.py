@@ -409,7 +409,7 @@ def test_slides_rank_on_common_rows_with_intervals(stores, open_page, small):
     page = open_page("overview.py", present="yes", slide="2")
     no_trouble(page)
     said = text_of(page).replace("\\", "")
-    assert f"Of 3 systems asked about the same {LM_ROWS} test samples **Laser, LLM only** has the highest mean AUC" in said
+    assert f"Highest mean AUC of 3 systems asked about the same {LM_ROWS} test samples: **Laser, LLM only** with ." in said
     store = ResultStore(stores)
     cells = store.cells()
     asked = [store.predictions(key) for key in cells[(cells.system == "din") & (cells.shots == 64)]["key"]]
@@ -419,6 +419,8 @@ def test_slides_rank_on_common_rows_with_intervals(stores, open_page, small):
     assert all(trace["error_x"]["array"][0] > 0 for trace in drawn.values())
     cost = open_page("overview.py", present="yes", slide="4")
     assert "error_y" in chart(cost)["data"][-1]
+    seconds = {trace["name"]: trace["x"][0] for trace in chart(cost)["data"] if trace.get("name") in ("DIN", "Laser, LLM only")}
+    assert seconds == pytest.approx({"DIN": 500 / len(small.test), "Laser, LLM only": 500 / LM_ROWS})
 
 
 def test_overview_tells_labels_to_equal_only_from_the_same_rows(stores, open_page, small, tmp_path, monkeypatch):

@@ -218,7 +218,8 @@ def test_verdict_compares_on_common_rows_and_seeds():
 def test_verdict_scores_all_on_the_rows_of_the_smallest():
     """Where only a part of the rows is common, the larger results are measured on that part, and the only rival is called the only one."""
     read, cells = mixed_results([("laser-llm", "", 300, (0, 1, 2), 3.0), ("din", "", 1200, (0, 1, 2), 3.0), ("sim", "", 1200, (0,), 9.0)])
-    ground, on_rows = contrast.common_ground(read, cells)
+    ground, on_rows = contrast.common_ground(read, cells.assign(log_loss=0.5))
+    assert ground["log_loss"].isna().tolist() == (ground["system"] == "din").tolist(), "theirs is of all rows: not that of these"
     found = contrast.verdict(read, cells, 64)
     assert set(ground["test_rows"]) == {found.test_rows} == {300}
     for cell in ground.itertuples():

@@ -123,7 +123,7 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
             f"{seeds_name(row['seeds'])}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
     if found is None:
-        tile(columns[2], "LLM minus best other", "not run", "needs an LLM system")
+        tile(columns[2], "LLM minus best other", "—", "nothing to compare")
         return
     tile(
         columns[2],

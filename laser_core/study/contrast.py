@@ -56,6 +56,7 @@ SLICES = {
 """what parts of a test set can be made by: three numbers, three kinds"""
 _SERIES = ["system", "variant", "test_rows"]
 _OF_ALL_ROWS = ["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"]
+"""of a result's columns, what is not measured again on a part of its test rows"""
 
 
 def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str = "auc") -> pd.DataFrame:
@@ -342,9 +343,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
         return stored[stored["row"].isin(rows)]
 
     ground = ground.assign(test_rows=len(rows))
-    ground.loc[more, ground.columns.intersection(["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"])] = (
-        np.nan
-    )
+    ground.loc[more, ground.columns.intersection(_OF_ALL_ROWS)] = np.nan
     for place, key in ground.loc[more, "key"].items():
         labels, probabilities, users = on_them(key)[["label", "probability", "user"]].to_numpy().T
         value = auc(labels, probabilities)

@@ -71,6 +71,8 @@ cells = summary.widest(of_series(cells, shown))
 measure = figures.METRICS[metric]
 read = partial(predictions, chosen.origin)
 scale = f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
+bare_scale = scale.replace(" · 95 % intervals over seeds and test users", "")  # for figures that draw none
+FEW = 100  # samples of a part below which an AUC is mostly chance
 
 show_figure(
     figures.comparison(shown, metric, paper_values(dataset, metric), titles()),
@@ -93,6 +95,12 @@ def slice_table(origin: str, cells: pd.DataFrame, by: str) -> pd.DataFrame:
 @st.cache_data(show_spinner="Looking at every user …", max_entries=64)
 def user_table(origin: str, cells: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> pd.DataFrame:
     return contrast.user_gaps(partial(predictions, origin), cells, one, other)
+
+
+def best_of(kinds: tuple[str, ...]) -> str | None:
+    """The series of some families that has the highest AUC."""
+    own = shown[[name in SYSTEMS and SYSTEMS[name].family in kinds for name in shown["system"]]]
+    return None if own.empty else next(iter(series_of(own.sort_values("auc", ascending=False))))
 
 
 def choose_series(key: str, label: str, default: str | None = None) -> tuple[str, str]:
@@ -169,8 +177,10 @@ def against_a_baseline() -> None:
     if metric not in contrast.GAP_METRICS:
         st.info(f"A paired gap is not defined for the {measure.label}: choose AUC, log loss or accuracy.", icon=":material/touch_app:")
         return
-    baseline = choose_series("baseline", "Baseline")
-    table = gap_table(chosen.origin, cells, baseline, metric)
+    baseline = choose_series("baseline", "Baseline", best_of(("reference",)))
+    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it")  # a pair of 97,002 samples takes its time
+    pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])
+    table = gap_table(chosen.origin, of_series(cells, pairs), baseline, metric)
     if table.empty:
         st.info("Nothing to compare: choose at least two systems that share a seed.", icon=":material/touch_app:")
         return
@@ -224,14 +234,14 @@ def roc() -> None:
     seed = one_seed()
     found = scored(seed)
     table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
-    figure = figures.roc(found, f"{scale} Curves of seed {seed}.")
+    figure = figures.roc(found, f"{bare_scale} Curves of seed {seed}.")
     show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", table)
 
 
 def calibration() -> None:
     seed = one_seed()
     found = scored(seed)
-    figure = figures.calibration(found, f"{scale} Curves of seed {seed}, 15 bins of equal width.")
+    figure = figures.calibration(found, f"{bare_scale} Curves of seed {seed}, 15 bins of equal width.")
     table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
     show_figure(figure, f"calibration-{dataset}-{shots}-{seed}", f"Calibration curves of {len(found)} systems.", table)
     st.caption("Above the diagonal: more often liked than stated. Below: less often.")
@@ -243,7 +253,7 @@ def scores() -> None:
         name = result[1]
         table = pd.DataFrame({"label": result[2], "probability": result[3]})
         show_figure(
-            figures.score_distribution(result, scale if place == 0 else ""),
+            figures.score_distribution(result, bare_scale if place == 0 else ""),
             f"scores-{dataset}-{shots}-{seed}-{result[0]}-{place}",
             f"Histogram of the probabilities of {name}, positives up, negatives down.",
             table,
@@ -262,13 +272,27 @@ def slices() -> None:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
     table = slice_table(chosen.origin, of_series(cells, drawn), by)
+    few = int((table["samples"] < FEW).sum())
+    table = table[table["samples"] >= FEW]
+    figure = figures.slices(table, metric, contrast.SLICES[by], bare_scale)
+    counted = by in ("history", "popularity", "liking")
+    if not counted:
+        figure.update_traces(mode="markers")  # kinds have no order that a line could follow
     show_figure(
-        figures.slices(table, metric, contrast.SLICES[by], scale),
+        figure,
         f"slices-{dataset}-{metric}-{shots}-{by}",
-        f"Line chart: test {measure.label} of {table['system'].nunique()} systems by {contrast.SLICES[by]}.",
+        f"{'Line' if counted else 'Dot'} chart: test {measure.label} of {table['system'].nunique()} systems by {contrast.SLICES[by]}.",
         table,
     )
-    st.caption("Four parts of about equally many test samples. Parts are small: differences here are hints, not findings.")
+    st.caption(
+        " ".join(
+            [
+                *(["The parts end at the quartiles of all test samples."] if counted else []),
+                *([f"Left out: {few} point{'s' * (few > 1)} of fewer than {FEW} samples."] if few else []),
+                "No intervals are drawn: differences here are hints, not findings.",
+            ]
+        )
+    )
 
 
 def users() -> None:
@@ -278,9 +302,9 @@ def users() -> None:
         return
     left, right = st.columns(2)
     with left:
-        one = choose_series("one", "Who is helped by", default=known[-1])
+        one = choose_series("one", "Who is helped by", best_of(contrast.LM_FAMILIES) or known[-1])
     with right:
-        other = choose_series("baseline", "instead of")
+        other = choose_series("baseline", "instead of", best_of(("reference",)))
     if one == other:
         st.info("Choose two different systems.", icon=":material/touch_app:")
         return
@@ -291,7 +315,7 @@ def users() -> None:
     table = table.assign(name=[data.field(data.about.user_field).text(user) for user in table["user"]])
     names = figures.system_label(*one), figures.system_label(*other)
     show_figure(
-        figures.user_gains(table, *names, scale),
+        figures.user_gains(table, *names, bare_scale),
         f"users-{dataset}-{shots}",
         f"Each of {len(table):,} test users: log loss saved by {names[0]} against {names[1]}.",
         table,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -16,6 +18,7 @@ from shared import (
     need_results,
     not_run,
     number_column,
+    of_series,
     paper_values,
     record,
     results,
@@ -29,7 +32,6 @@ from shared import (
 from state import choose, choose_many, switch
 
 from laser_core import figures
-from laser_core.errors import UserError
 from laser_core.study import contrast, summary
 from laser_core.systems import SYSTEMS
 
@@ -64,6 +66,7 @@ with fourth:
 if seeds:
     cells = cells[cells["seed"].isin(seeds)]
     points = chosen.summary(dataset, cells)
+measured = points
 largest = summary.widest(points)
 if len(largest) < len(points) and not switch(
     "subsets", "Smaller test sets too", help="Some systems were also scored on a part of the test split, beside those that cost more."
@@ -83,26 +86,23 @@ if x == "price":
 
 
 @st.cache_data(show_spinner="Drawing curves …", max_entries=256)
-def curve(origin: str, cells: pd.DataFrame) -> contrast.Curve:
-    return contrast.curve(lambda key: contrast.auc_draws(record(origin, key)), cells)
+def pair_needs(origin: str, pair: pd.DataFrame, one: tuple[str, str], baseline: tuple[str, str]) -> pd.DataFrame:
+    return contrast.pair_needs(lambda key: contrast.auc_draws(record(origin, key)), pair, one, baseline)
 
 
-def needs(baseline: tuple[str, str]) -> pd.DataFrame:
-    """For each shown system with two or more N: its data multipliers against a baseline, and where it matches it."""
-    parts, wanted = [], {*zip(shown["system"], shown["variant"], strict=True)}
-    wanted.add(baseline)
-    groups = {place: group for place, group in cells.groupby(["system", "variant"], sort=False) if place in wanted}
-    base = groups[baseline]
-    for place, group in groups.items():
+def needs(baseline: tuple[str, str]) -> tuple[pd.DataFrame, list[str]]:
+    """Data multipliers of each shown system against a baseline and where it matches it, on the test rows of both; and who has none."""
+    groups = dict(list(cells.groupby(["system", "variant"], sort=False)))
+    parts, without = [], []
+    for place in series_of(shown).values():
         if place == baseline:
             continue
-        common = min(group["test_rows"].max(), base["test_rows"].max())
-        try:
-            one, other = (curve(chosen.origin, part[part["test_rows"] == part["test_rows"].max()]) for part in (group, base))
-            parts.append(contrast.label_needs(one, other).assign(system=place[0], variant=place[1], test_rows=common))
-        except UserError:
-            continue  # measured at one N only: no curve
-    return pd.concat(parts) if parts else pd.DataFrame()
+        found = pair_needs(chosen.origin, pd.concat([groups[place], groups[baseline]]), place, baseline)
+        if found.empty:
+            without.append(figures.system_label(*place))
+        else:
+            parts.append(found.assign(system=place[0], variant=place[1]))
+    return pd.concat(parts) if parts else pd.DataFrame(), without
 
 
 def labels_in_words(value: float, ends: tuple[float, float], unit: str = "") -> str:
@@ -120,26 +120,34 @@ with st.container(horizontal=True, gap="large"):
     matching = switch(
         "match", "Labels needed to match", help="How many labels each system needs to reach a baseline that saw all labels, by AUC."
     )
-matches, needed, baseline = {}, pd.DataFrame(), None
+matches, needed, left_out, baseline = {}, pd.DataFrame(), [], None
 if matching:
     options = series_of(points)
     name = choose("baseline", "Baseline", list(options), default="sim", name=lambda one: figures.system_label(*options[one]))
     baseline = options[name]
-    needed = needs(baseline)
+    needed, left_out = needs(baseline)
     if not needed.empty and metric == "auc" and x == "train_rows":
         met = needed[(needed["question"] == "match") & np.isfinite(needed["value"]) & (needed["value"] > 0)]
+        met = met[met["test_rows"] == needed["test_rows"].max()]  # the line that they meet is that of the largest test set
         matches = dict(zip(zip(met["system"], met["variant"], strict=True), met["value"], strict=True))
 
 references = (
     {f"{SYSTEMS[name].paper_row}, paper": value for name, value in known.items() if name in set(shown["system"])} if with_paper else {}
 )
 if baseline and metric == "auc":
-    own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values("train_rows")
+    own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values(["test_rows", "train_rows"])
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
+figure = figures.sample_efficiency(shown, metric, x, references, matches, titles())
+labels = [label for label in figure.layout.annotations if label.text in {figures.plain(name) for name in references}]
+labels.sort(key=lambda label: label.y)
+heights = [*shown[metric], *references.values()]
+for under, label in pairwise(labels):  # lines that all but touch have one label, over the highest
+    if label.y - under.y < (max(heights) - min(heights)) / 20:
+        label.text, under.text = f"{under.text} · {label.text}", ""
 show_figure(
-    figures.sample_efficiency(shown, metric, x, references, matches, titles()),
+    figure,
     f"sample-efficiency-{dataset}-{metric}",
     f"Line chart: test {figures.METRICS[metric].label} against {figures.X_AXES[x]} for {shown['system'].nunique()} systems on "
     f"{titles()[dataset]}. Best: {winner}.",
@@ -147,17 +155,20 @@ show_figure(
 )
 
 if baseline:
-    st.subheader(f"Labels needed to match {words.markdown(figures.system_label(*baseline))}", anchor=False)
+    base_name = figures.system_label(*baseline)
+    st.subheader(f"Labels needed to match {words.markdown(base_name)}", anchor=False)
     if needed.empty:
-        st.info("A curve needs results at two or more N for the baseline and another system.", icon=":material/touch_app:")
+        st.info(
+            "Needed are results at two or more N for the baseline and another system, on the same test rows.", icon=":material/touch_app:"
+        )
     else:
-        base_n = cells.query("system == @baseline[0] and variant == @baseline[1] and train_rows > 0")["train_rows"]
-        rows = []
+        rows, base = [], pd.DataFrame([baseline], columns=["system", "variant"])
         needed = needed.assign(place=needed["system"].map(in_order(needed["system"]).index)).sort_values("place", kind="stable")
         for (system, variant), group in needed.groupby(["system", "variant"], sort=False):
-            own = cells[(cells["system"] == system) & (cells["variant"] == variant)]
-            own_n = own["train_rows"][own["train_rows"] > 0]  # an untuned model has no place on a curve
-            row = {"System": figures.system_label(system, variant)}
+            rows_of_both = group["test_rows"].iloc[0]
+            on_them = measured[(measured["test_rows"] == rows_of_both) & (measured["train_rows"] > 0)]  # untuned: no place on a curve
+            own_n, base_n = (of_series(on_them, pair)["train_rows"] for pair in (group, base))
+            row = {"System": figures.system_label(system, variant), "Test rows": rows_of_both}
             met = group[group["question"] == "match"].iloc[0]
             ends = (own_n.min(), own_n.max())
             row["Labels to match"] = labels_in_words(met["value"], ends)
@@ -168,9 +179,9 @@ if baseline:
                 row[f"N = {point.shots:,}"] = f"{value}  [{low}, {high}]"
             rows.append(row)
         times = needed[needed["question"] == "multiplier"]
-        base_name = figures.system_label(*baseline)
+        compared = measured.merge(times[["system", "variant", "test_rows"]].drop_duplicates())
         show_figure(
-            figures.multipliers(times, base_name, f"{figures.scale_note(shown, titles())}. {figures.SHOTS_NOTE}"),
+            figures.multipliers(times, base_name, f"{figures.scale_note(compared, titles())}. {figures.SHOTS_NOTE}"),
             f"multipliers-{dataset}",
             f"Line chart: how many times as many labels {base_name} needs as each of {needed['system'].nunique()} systems, by N.",
             times,
@@ -179,12 +190,18 @@ if baseline:
             pd.DataFrame(rows),
             f"labels-needed-{dataset}",
             "Match points and data multipliers of each system against the baseline",
-            {"System": text_column("System", pinned=True, width="medium")},
+            {"System": text_column("System", pinned=True, width="medium"), "Test rows": number_column("Test rows", "%,d")},
         )
         st.caption(
-            "Labels to match: the smallest N at which a system reaches the AUC that the baseline has with its last N. Columns N: how many "
-            "times as many labels the baseline needs for the AUC that the system has at that N. In brackets and under 95 %: bootstrap "
-            "over seeds and test users. '>' and '<': beyond the N that were measured; the figure leaves such points out."
+            "Each system and the baseline on the same test rows. Labels to match: the smallest N at which a system reaches the AUC that "
+            "the baseline has with its last N. Columns N: how many times as many labels the baseline needs for the AUC that the system has "
+            "at that N. In brackets and under 95 %: bootstrap over seeds and test users. '>' and '<': beyond the N that were measured; the "
+            "figure leaves such points out."
+        )
+    if left_out:
+        st.caption(
+            f"Left out, as they share no test rows with {words.markdown(base_name)} at two or more N: "
+            f"{words.markdown('; '.join(left_out))}. Another baseline may."
         )
 
 st.subheader("The figure in numbers", anchor=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from shared import (
     not_run,
     of_series,
     predictions,
+    record,
     results,
     series_of,
     shots_in_order,
@@ -29,7 +31,7 @@ from state import carried, choose, switch
 from state import go as go_to
 
 from laser_core import figures
-from laser_core.errors import UserError
+from laser_core.metrics import Interval
 from laser_core.study import contrast, summary
 from laser_core.systems import SYSTEMS
 
@@ -38,6 +40,8 @@ LEAD = (
     "The Laser paper says yes, twice: a language model alone needs few labels to tell what a user will like, and it makes conventional "
     "recommendation models need fewer. Here is what this kit measured."
 )
+SAME = ["system", "variant", "shots", "revision", "data_version"]
+"""what makes a point on some test rows and one on others the same system with the same labels"""
 WAYS = (
     ("efficiency.py", "See the curves", "Quality against the number of labels, every system, with intervals."),
     ("compare.py", "Question them", "Paired gaps, calibration, slices; the paper's values beside ours."),
@@ -51,9 +55,25 @@ def verdict_of(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.V
     return contrast.verdict(partial(predictions, origin), cells, shots)
 
 
+@st.cache_data(show_spinner=False, max_entries=32)
+def labels_to_equal(origin: str, cells: pd.DataFrame, found: contrast.Verdict) -> tuple[Interval, np.ndarray] | None:
+    return contrast.labels_to_equal(partial(predictions, origin), lambda key: contrast.auc_draws(record(origin, key)), cells, found)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def comparable(origin: str, cells: pd.DataFrame, shots: int | str) -> pd.DataFrame:
+    """The points at one N that may be ranked: same test rows, same seeds."""
+    ground, _ = contrast.common_ground(partial(predictions, origin), cells[cells["shots"] == shots])
+    return summary.summarise(ground)
+
+
 def safe(series: tuple[str, str]) -> str:
     """The name of a (system, variant), for Markdown."""
     return words.markdown(figures.system_label(*series))
+
+
+def seeds_name(count: int) -> str:
+    return f"{count} seed{'' if count == 1 else 's'}"
 
 
 def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
@@ -72,61 +92,62 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
     says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
     one, other = safe(found.with_lm), safe(found.without_lm)
     return (
-        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, the best of {found.rivals} systems without a "
-        f"language model: **{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} common test "
-        f"samples, {found.seeds} seed{'s' * (found.seeds > 1)})."
-        + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
+        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, {found.rival_is}: "
+        f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} test samples, "
+        f"{seeds_name(found.seeds)})." + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
     )
 
 
-def key_figures(found: contrast.Verdict | None, dataset: str, points: pd.DataFrame, cells: pd.DataFrame) -> None:
-    """Four numbers."""
-    shots = shots_in_order(points["shots"])
-    best = {n: points[points["shots"] == n].sort_values("auc").iloc[-1] for n in {shots[0], shots[-1]}}
+def asked_elsewhere(cells: pd.DataFrame, found: contrast.Verdict) -> int:
+    """How many systems with a language model have results at the verdict's N but not on its test rows and seeds."""
+    at_n = cells[cells["shots"] == found.shots]
+    there = set(map(tuple, comparable(chosen.origin, cells, found.shots)[["system", "variant"]].to_numpy()))
+    return sum(contrast.side(*place) == "with" for place in {*zip(at_n["system"], at_n["variant"], strict=True)} - there)
+
+
+def tile(place: Any, label: str, value: str, below: str, help: str | None = None) -> None:
+    place.metric(label, value, below, delta_color="off", delta_arrow="off", border=True, height="stretch", help=help)
+
+
+def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame], cells: pd.DataFrame) -> None:
+    """Up to four numbers, each from results on the same test rows and seeds."""
     columns = four_places()
-    for column, n, words_of in ((columns[0], shots[0], "the fewest labels"), (columns[1], shots[-1], "the most labels")):
-        row = best[n]
-        column.metric(
+    for column, (n, at_n), words_of in zip(columns, ends.items(), ("the fewest labels", "the most labels"), strict=False):
+        row = at_n.sort_values("auc").iloc[-1]
+        tile(
+            column,
             f"Best AUC, N = {shots_name(n)}",
             figures.number(row["auc"], 3),
             safe((row["system"], row["variant"])),
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-            help=f"With {words_of}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
+            f"With {words_of}, of {len(at_n)} systems on the same {figures.count(row['test_rows'])} test samples and "
+            f"{seeds_name(row['seeds'])}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
     if found is None:
-        for column, label in zip(columns[2:], ("LLM minus best other", "Labels to equal it"), strict=True):
-            column.metric(label, "not run", "needs an LLM system", delta_color="off", delta_arrow="off", border=True, height="stretch")
+        tile(columns[2], "LLM minus best other", "—", "nothing to compare")
         return
-    columns[2].metric(
+    tile(
+        columns[2],
         "LLM minus best other",
         f"{found.gap:+.3f}",
         f"95 %: {found.low:+.3f} to {found.high:+.3f}",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        help=f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
+        f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
     )
-    try:
-        needed = contrast.labels_to_match(cells, found.without_lm, found.with_lm_auc)
-        most = cells[cells["system"] == found.without_lm[0]]["train_rows"].max()
-        fewest = cells[cells["system"] == found.without_lm[0]]["train_rows"].min()
-        value = f"> {most:,}" if np.isinf(needed) else f"≤ {fewest:,}" if needed == 0 else f"{needed:,.0f}"
-    except UserError:
-        value = "—"
-    columns[3].metric(
-        "Labels to equal it",
-        value,
-        f"instead of {shots_name(found.shots)}",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        help=f"Labels that {safe(found.without_lm)} needs for the same AUC, read off its curve of means. The page "
-        "'Sample efficiency' has the interval.",
+    needed = labels_to_equal(chosen.origin, cells, found)
+    if needed is None:  # a gap that may be none needs no labels to close
+        return
+    labels, shots = needed
+
+    def told(value: float) -> str:
+        return f"> {shots[-1]:,}" if np.isinf(value) else f"≤ {shots[0]:,}" if value == 0 else f"{value:,.0f}"
+
+    span = " to ".join(dict.fromkeys((told(labels.low), told(labels.high))))
+    tile(
+        columns[3],
+        f"Labels to equal N = {shots_name(found.shots)}",
+        told(labels.value),
+        f"95 %: {span}",
+        "Labels with which the best system without a language model, another one at each N if need be, has the AUC of "
+        f"{safe(found.with_lm)}; on the same test samples and seeds.",
     )
 
 
@@ -135,50 +156,72 @@ def leading(points: pd.DataFrame) -> pd.DataFrame:
     return of_series(points, pd.DataFrame(summary.leaders(points), columns=["system", "variant"]))
 
 
-def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) -> list[tuple[str, str, go.Figure]]:
-    """(title, words, figure) of each slide."""
-    shots = shots_in_order(points["shots"])
+def slides(
+    dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame]
+) -> list[tuple[str, str, go.Figure, pd.DataFrame]]:
+    """(title, words, figure, its numbers) of each slide."""
     shown = [
         (
             "How many labels does each system need?",
             sentence(found, dataset) if found else "Higher is better; further left is fewer labels.",
-            figures.sample_efficiency(leading(points), titles=titles()),
+            curves(leading(points)),
+            leading(points),
         )
     ]
-    for n in dict.fromkeys((shots[0], shots[-1])):
-        at_n = points[points["shots"] == n]
+    for n, at_n in ends.items():
         best = at_n.sort_values("auc").iloc[-1]
-        name = safe((best["system"], best["variant"]))
-        shown.append(
-            (
-                f"With {'all' if n == 'all' else shots_name(n)} labels",
-                f"**{name}** leads with an AUC of {figures.number(best['auc'], 3)}.",
-                figures.comparison(leading(at_n), titles=titles()),
-            )
+        says = (
+            f"Highest mean AUC of {len(at_n)} system{'s' * (len(at_n) > 1)} asked about the same {figures.count(best['test_rows'])} test "
+            f"samples: **{safe((best['system'], best['variant']))}** with {figures.number(best['auc'], 3)} (95 % interval "
+            f"{figures.number(best['auc_low'], 3)} to {figures.number(best['auc_high'], 3)}, {seeds_name(best['seeds'])})."
         )
-    last = leading(points[points["shots"] == shots[-1]])
-    last = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
-    if last["per_thousand"].gt(0).any():
-        figure = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, titles()))
-        shown.append(("What does it cost?", "Quality against time: left and up is better.", figure))
+        title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
+        shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n)))
+    last = shown[-1][-1]
+    timed = points.assign(per_thousand=1000 * points["predict_seconds"] / points["test_rows"])  # on as many rows as it took this time for
+    last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand"]], on=SAME)
+    if ends and len(last):
+        says = "Quality against time: left and up is better. Where intervals overlap, the difference may be chance."
+        shown.append(("What does it cost?", says, quality_and_time(last), last))
     return shown
 
 
-def present(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) -> None:
+def curves(shown: pd.DataFrame) -> go.Figure:
+    """Quality against labels; where bands are cut off anyway, the lines get the height of the picture."""
+    figure = figures.sample_efficiency(shown, titles=titles())
+    if figure.layout.yaxis.range is not None:
+        low, high = shown["auc"].min(), shown["auc"].max()
+        margin = max((high - low) / 12, 0.01)
+        figure.update_yaxes(range=[low - margin, high + margin])
+    return figure
+
+
+def quality_and_time(last: pd.DataFrame) -> go.Figure:
+    """The Pareto figure with the intervals of the quality: without them its axis would make noise look like differences."""
+    figure = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, titles()))
+    ends = {"array": last["auc_high"] - last["auc"], "arrayminus": last["auc"] - last["auc_low"]}
+    return figure.add_scatter(
+        x=last["per_thousand"],
+        y=last["auc"],
+        mode="markers",
+        marker={"size": 1, "color": figures.INK},
+        error_y={"type": "data", "symmetric": False, **ends, "color": figures.INK, "thickness": 1.5, "width": 5},
+        name="95 % interval",
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def present(shown: list[tuple[str, str, go.Figure, pd.DataFrame]]) -> None:
     """Large type, one figure, next and back."""
-    shown = slides(dataset, points, found)
     asked = st.query_params.get("slide", "1")
     place = int(asked) - 1 if asked.isdecimal() and 0 < int(asked) <= len(shown) else 0
-    title, lead, figure = shown[place]
+    title, lead, figure, table = shown[place]
     st.html(
         "<style>.stMain h1{font-size:3rem} .stMain .st-key-lead p{font-size:1.6rem;line-height:1.4}"
         "[data-testid=stSidebar]{display:none}</style>"
     )
-    st.title(title, anchor=False)
-    with st.container(key="lead"):
-        st.markdown(lead)
-    show_figure(figures.enlarge(figure), f"slide-{place + 1}", f"Slide {place + 1}: {title}", points)
-    back, middle, onward, leave = st.columns([1, 2, 1, 1], vertical_alignment="center")
+    back, middle, onward, leave = st.columns([1, 2, 1, 1], vertical_alignment="center")  # on top: in sight whatever the figure's height
     before = {"slide": place if place > 1 else None}
     back.button("Back", on_click=go_to, kwargs=before, disabled=place == 0, width="stretch", shortcut="Left")
     middle.progress((place + 1) / len(shown), f"{place + 1} of {len(shown)}")
@@ -192,6 +235,10 @@ def present(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None) 
         shortcut="Right",
     )
     leave.button("End", on_click=go_to, kwargs={"present": None, "slide": None}, width="stretch")
+    st.title(title, anchor=False)
+    with st.container(key="lead"):
+        st.markdown(lead)
+    show_figure(figures.enlarge(figure), f"slide-{place + 1}", f"Slide {place + 1}: {title}", table)
 
 
 chosen = results()
@@ -209,6 +256,8 @@ with left:
     dataset = choose_dataset(chosen.datasets())
 points = summary.widest(chosen.summary(dataset))
 cells = chosen.done[chosen.done["dataset"] == dataset]
+if cells["current"].any():  # older results may be drawn, but are not weighed
+    cells = cells[cells["current"].astype(bool)]
 with middle:
     shots = choose(
         "n",
@@ -219,25 +268,36 @@ with middle:
         help=figures.SHOTS_NOTE,
     )
 found = verdict_of(chosen.origin, cells, shots)
+labelled = shots_in_order(points["shots"][points["train_rows"] > 0]) or [shots]
+ends = {n: comparable(chosen.origin, cells, n) for n in dict.fromkeys((labelled[0], labelled[-1]))}
+ends = {n: at_n for n, at_n in ends.items() if len(at_n)}
 if presenting:
-    present(dataset, points, found)
+    present(slides(dataset, points, found, ends))
     st.stop()
 with right:
     switch("present", "Presenter mode", help="Large type, one figure at a time. The arrow keys turn the pages.")
 
 with st.container(border=True):
     if found is None:
-        st.markdown(f"No language-model system has a result on {words.markdown(titles()[dataset])} at this N yet, so there is no verdict.")
+        st.markdown(
+            f"On {words.markdown(titles()[dataset])}, no systems with and without a language model can be compared at this N yet, so there "
+            "is no verdict."
+        )
     else:
         st.markdown(sentence(found, dataset))
-key_figures(found, dataset, points, cells)
+        if others := asked_elsewhere(cells, found):
+            st.caption(
+                f"{others} more system{'s' * (others > 1)} with a language model answered other test samples or with other seeds only, and "
+                f"{'have' if others > 1 else 'has'} no part in it: see Compare models."
+            )
+key_figures(found, ends, cells)
 shown = leading(points)
 series = len(series_of(points))
 show_figure(
-    figures.sample_efficiency(shown, titles=titles()),
+    curves(shown),
     f"overview-{dataset}",
     f"Line chart: test AUC against labels for {shown['system'].nunique()} systems on {titles()[dataset]}.",
-    points,
+    shown,
 )
 if len(shown) < len(points):
     st.caption(
@@ -246,6 +306,6 @@ if len(shown) < len(points):
     )
 for place, (page, label, why) in zip(four_places(), WAYS, strict=True):
     with place.container(border=True, height="stretch"):
-        st.page_link(page, label=f"**{label}**", query_params=carried(*CARRIED))
+        st.page_link(page, label=f"**{label}**", query_params=carried(*CARRIED) | ({"n": str(shots)} if page == "compare.py" else {}))
         st.caption(why)
 not_run([name for name in SYSTEMS if name not in set(points["system"])], dataset, f"on {titles()[dataset]}")

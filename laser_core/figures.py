@@ -403,16 +403,21 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
 
     Args:
         table: One row a (system, variant, N) with `shots`, `value`, `low`, `high`, as `laser_core.study.contrast.label_needs` gives
-            them. What lies beyond the N that were measured (zero, infinity) has no point; an interval that reaches there ends at the point.
+            them. What lies beyond the N that were measured (zero, infinity) has no point; an interval that reaches there runs off the
+            picture.
         baseline: The baseline's name.
     """
     figure = go.Figure()
+    ticks = sorted(table["shots"].unique())
+    table = table[np.isfinite(table["value"]) & (table["value"] > 0)]
+    ends = table[["low", "high"]].to_numpy(dtype=float)
+    measured = np.isfinite(ends) & (ends > 0)
+    known = np.array([1.0, *table["value"], *ends[measured]])
+    bottom, top = known.min() / 1.3, known.max() * 1.3
     for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
         look, name = style(system, variant), plain(system_label(system, variant))
-        rows = rows[np.isfinite(rows["value"]) & (rows["value"] > 0)].sort_values("shots")
-        if rows.empty:
-            continue
-        low, high = (rows[end].where(np.isfinite(rows[end]) & (rows[end] > 0), rows["value"]) for end in ("low", "high"))
+        rows = rows.sort_values("shots")
+        low, high = rows["low"].where(rows["low"] > 0, bottom / 2), rows["high"].where(np.isfinite(rows["high"]), top * 2)
         figure.add_scatter(
             x=rows["shots"],
             y=rows["value"],
@@ -433,9 +438,11 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
         )
     figure.add_hline(y=1, line={"width": 1.5, "color": INK})
     figure.update_xaxes(type="log", title=X_AXES["train_rows"])
-    ticks = sorted(table["shots"].unique())
     figure.update_xaxes(tickvals=ticks, ticktext=[count(value) for value in ticks])
-    figure.update_yaxes(type="log", title=f"labels of {plain(baseline)} / own labels", tickformat="~g")
+    heights = [math.log10(bottom), math.log10(top)]
+    figure.update_yaxes(type="log", title=f"labels of {plain(baseline)} / own labels", tickformat="~g", range=heights)
+    if not measured.all():
+        note = " · ".join(filter(None, [note.removesuffix("."), "a whisker that leaves the picture ends beyond the N that were measured"]))
     return _finish(figure, note, 420, title)
 
 

@@ -185,15 +185,21 @@ def test_match_points_stand_where_they_belong():
 
 
 def test_multipliers_leave_out_what_was_not_measured():
+    """A point beyond the N measured is not drawn; an interval that ends there runs off the picture, on whichever side it does."""
     table = pd.DataFrame(
         {
             "system": "din", "variant": "", "shots": [1024, 64, 256], "value": [np.inf, 2.0, 4.0], "low": [3.0, 1.0, 0.0],
             "high": [np.inf, 3.0, np.inf],
         }
     )  # fmt: skip
-    line = lines(figures.multipliers(table, "SIM"))["DIN"]
+    figure = figures.multipliers(table, "SIM")
+    line, (bottom, top) = lines(figure)["DIN"], 10 ** np.array(figure.layout.yaxis.range)
     assert list(line.x) == [64, 256] and list(line.y) == [2.0, 4.0]
-    assert list(line.error_y.array) == [1.0, 0.0] and list(line.error_y.arrayminus) == [1.0, 0.0]
+    assert line.error_y.array[0] == 1 and line.error_y.arrayminus[0] == 1
+    assert bottom < 1 and top > 4, "what was measured is inside"
+    assert line.y[1] + line.error_y.array[1] > top and 0 < line.y[1] - line.error_y.arrayminus[1] < bottom
+    assert "leaves the picture" in axis_words(figure)
+    assert "leaves the picture" not in axis_words(figures.multipliers(table[table["shots"] == 64], "SIM"))
 
 
 def test_results_of_different_settings_are_never_joined():

@@ -6,6 +6,7 @@ a function `read(key)` that returns what `ResultStore.predictions` returns, so t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,19 @@ from scipy.special import ndtr, ndtri
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
-from laser_core.metrics import Curve, auc, data_multiplier, delong, holm, log_loss, match_point, seed_and_user_draws
+from laser_core.metrics import (
+    Curve,
+    Interval,
+    auc,
+    bootstrap_auc,
+    data_multiplier,
+    delong,
+    holm,
+    log_loss,
+    match_point,
+    percentile_interval,
+    seed_and_user_draws,
+)
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
 from laser_core.study.summary import NORMAL, half_width
@@ -29,6 +42,7 @@ if TYPE_CHECKING:
 
 GAP_METRICS = ("auc", "log_loss", "accuracy")
 LM_FAMILIES = ("llm", "llm+crm")
+ENOUGH = 3  # seeds from which on a comparison asks for more rows or more systems rather than for more seeds
 COMMON = 8  # genres or authors that are parts of their own
 COLD = 10  # earlier ratings that a user needs to be warm
 SLICES = {
@@ -41,6 +55,8 @@ SLICES = {
 }
 """what parts of a test set can be made by: three numbers, three kinds"""
 _SERIES = ["system", "variant", "test_rows"]
+_OF_ALL_ROWS = ["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"]
+"""of a result's columns, what is not measured again on a part of its test rows"""
 
 
 def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str = "auc") -> pd.DataFrame:
@@ -226,6 +242,35 @@ def curve(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> Curve:
     return Curve(np.array(shots), np.array(means), np.array(drawn))
 
 
+def curves(draws: Callable[[str], np.ndarray], cells: pd.DataFrame) -> dict[tuple[str, str], Curve]:
+    """(system, variant) -> AUC against N, of those with several N on the largest test set: curves on different rows do not compare.
+
+    Args:
+        cells: Finished cells of one data set.
+    """
+    cells = cells[cells["train_rows"] > 0]
+    largest = cells[cells["test_rows"] == cells["test_rows"].max()]
+    groups = largest.groupby(["system", "variant"], sort=False)
+    return {place: curve(draws, own) for place, own in groups if own["train_rows"].nunique() > 1}
+
+
+def pair_needs(draws: Callable[[str], np.ndarray], cells: pd.DataFrame, one: tuple[str, str], baseline: tuple[str, str]) -> pd.DataFrame:
+    """`label_needs` of one system against a baseline, on the largest test set on which both were measured at several N.
+
+    Returns:
+        Also a column test_rows; no row where there is no such test set.
+    """
+    import pandas as pd
+
+    pair = cells[[place in (one, baseline) for place in zip(cells["system"], cells["variant"], strict=True)]]
+    points = pair[pair["train_rows"] > 0].groupby(["test_rows", "system", "variant"])["train_rows"].nunique()
+    both = (points[points > 1].groupby("test_rows").size() == 2).loc[lambda found: found].index
+    if both.empty:
+        return pd.DataFrame(columns=["question", "shots", "value", "low", "high", "test_rows"])
+    found = curves(draws, pair[pair["test_rows"] == both.max()])
+    return label_needs(found[one], found[baseline]).assign(test_rows=both.max())
+
+
 def auc_draws(record: Mapping[str, Any]) -> np.ndarray:
     """(draws,) the bootstrap of a stored result's AUC over test users; a draw without both classes counts as the AUC itself."""
     draws = np.array(record["draws"]["auc"], dtype=np.float64)  # None becomes NaN
@@ -249,6 +294,64 @@ def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"])
 
 
+def side(system: str, variant: str = "") -> Literal["with", "without", ""]:
+    """On which side of the claim a system stands: with a language model, without, or on neither.
+
+    On neither are encoders tuned whole (they are not the claim's language models), and controls whose vectors come from no text.
+    """
+    family = _family(system)
+    if family in LM_FAMILIES:
+        return "" if re.search(r'vectors="(random|shuffled|none)"', variant) else "with"
+    return "without" if family in ("reference", "crm") else ""
+
+
+def _family(system: str) -> str:
+    return SYSTEMS[system].family if system in SYSTEMS else ""
+
+
+def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
+    """The results that may be set beside each other at one N: same test rows, same seeds, so that neither decides who is ahead.
+
+    Not every system was scored on as many rows or fitted on as many subsets. Of all the pairs of rows and seeds on which both sides of the
+    claim have a system (or the one side that has results) these come first: those with three seeds, the most rows, the most systems, the
+    most seeds. A system scored on more rows takes part with those in common (smaller test sets are parts of larger ones).
+
+    Args:
+        cells: Finished cells of one data set and one N.
+
+    Returns:
+        A cell a system and seed, with `auc`, `auc_low`, `auc_high` and `test_rows` on the common rows (none where there is no such ground;
+        other measures only of those scored on these very rows), and what reads their predictions on these rows.
+    """
+    best, ground = (), cells[:0]
+    sides = {side(*place) for place in zip(cells["system"], cells["variant"], strict=True)} - {""}
+    for size in cells["test_rows"].unique():
+        large = cells[cells["test_rows"] >= size].sort_values("test_rows").drop_duplicates(["system", "variant", "seed"])
+        asked = large.groupby(["system", "variant"])["seed"].agg(frozenset)
+        for seeds in {one & other for one in set(asked) for other in set(asked)} - {frozenset()}:
+            there = asked.index[[seeds <= own for own in asked]]
+            rank = (min(len(seeds), ENOUGH), size, len(there), len(seeds), sorted(seeds))
+            if sides <= {side(*place) for place in there} and rank > best:
+                best, ground = rank, large[large.set_index(["system", "variant"]).index.isin(there) & large["seed"].isin(seeds)]
+    more = ground["test_rows"] > ground["test_rows"].min()
+    if not more.any():
+        return ground, read
+    rows = read(ground.loc[~more, "key"].iloc[0])["row"]
+
+    def on_them(key: str) -> pd.DataFrame:
+        stored = read(key)
+        return stored[stored["row"].isin(rows)]
+
+    ground = ground.assign(test_rows=len(rows))
+    ground.loc[more, ground.columns.intersection(_OF_ALL_ROWS)] = np.nan
+    for place, key in ground.loc[more, "key"].items():
+        labels, probabilities, users = on_them(key)[["label", "probability", "user"]].to_numpy().T
+        value = auc(labels, probabilities)
+        interval = percentile_interval(value, bootstrap_auc(labels, probabilities, users))
+        ground.loc[place, ["auc", "auc_low", "auc_high"]] = value, interval.low, interval.high
+    return ground, on_them
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a study says about the claim at one N: the best system with a language model against the best without."""
@@ -257,10 +360,11 @@ class Verdict:
     with_lm: tuple[str, str]
     """(system, variant)"""
     with_lm_auc: float
+    """mean on the common test rows and seeds, as is the other's"""
     without_lm: tuple[str, str]
     without_lm_auc: float
     rivals: int
-    """how many systems without a language model there were to choose the best from"""
+    """how many systems without a language model there were on these rows and seeds to choose the best from"""
     gap: float
     low: float
     """of the 95 % interval, allowing for having chosen the best of each side"""
@@ -273,44 +377,92 @@ class Verdict:
         """Ahead or behind if the interval of the gap leaves out zero, else level."""
         return "ahead" if self.low > 0 else "behind" if self.high < 0 else "level"
 
+    @property
+    def rival_is(self) -> str:
+        """Whom the one without a language model stands for, in words."""
+        which = "the only system" if self.rivals == 1 else f"the best of {self.rivals} systems"
+        return f"{which} without a language model asked about the same test samples"
+
 
 def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
     """AUC of the best system with a language model minus that of the best without, at one N; None where either side is missing.
 
-    The best of each side is the one with the highest mean test AUC: a choice that luck helps. So each end of the interval is corrected
-    (Bonferroni) for how many systems its side could choose from: the low end for those with, the high end for those without.
+    The best of each side is the one with the highest mean test AUC on the rows and seeds that all have in common: a choice that luck helps.
+    So each end of the interval is corrected (Bonferroni) for how many systems its side could choose from: the low end for those with, the
+    high end for those without.
 
     Args:
         cells: Finished cells of one data set.
     """
-    at_n = cells[cells["shots"] == shots]
-    means = at_n.groupby(["system", "variant"])["auc"].mean()
-    lm = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in LM_FAMILIES]
-    rivals = [place for place in means.index if place[0] in SYSTEMS and SYSTEMS[place[0]].family in ("reference", "crm")]
+    ground, read = common_ground(read, cells[cells["shots"] == shots])
+    means = ground.groupby(["system", "variant"])["auc"].mean()
+    lm, rivals = ([place for place in means.index if side(*place) == own] for own in ("with", "without"))
     if not lm or not rivals:
         return None
     one, other = means[lm].idxmax(), means[rivals].idxmax()
-    pair = at_n[[place in (one, other) for place in zip(at_n["system"], at_n["variant"], strict=True)]]
+    pair = ground[[place in (one, other) for place in zip(ground["system"], ground["variant"], strict=True)]]
     found = gaps(read, pair, other)
     if found.empty:
         return None
     row = found.iloc[0]
     half = (row["high"] - row["low"]) / 2
-    low, high = (row["gap"] + sign * half * -ndtri(0.025 / len(side)) / NORMAL for sign, side in ((-1, lm), (1, rivals)))
+    tried = sum(_family(system) in LM_FAMILIES for system, _ in means.index)  # controls cannot win, but they were tried: they count
+    low, high = (row["gap"] + sign * half * -ndtri(0.025 / count) / NORMAL for sign, count in ((-1, tried), (1, len(rivals))))
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
         float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]),
     )  # fmt: skip
 
 
+def labels_to_equal(
+    read: Read, draws: Callable[[str], np.ndarray], cells: pd.DataFrame, found: Verdict
+) -> tuple[Interval, np.ndarray] | None:
+    """How many labels it takes without a language model to equal the verdict's best system with one, on the verdict's rows and seeds.
+
+    The curve to read is that of the best system without at each N, so it may be another one at each; only N count at which all that the
+    verdict chose from were asked, and nobody else about more rows only. The interval is over seeds and test users; it does not allow for
+    the choice of the best.
+
+    Args:
+        cells: Finished cells of one data set, of every N.
+
+    Returns:
+        The labels (0 and infinity as in `laser_core.metrics.match_point`) and the N that were read. None where the verdict is level, and
+        where fewer than two N can be read.
+    """
+    import pandas as pd
+
+    if found.says == "level":
+        return None
+    ground, _ = common_ground(read, cells[cells["shots"] == found.shots])
+    rivals = {place for place in zip(ground["system"], ground["variant"], strict=True) if side(*place) == "without"}
+    seeds = ground["seed"].unique()
+    asked = cells[cells["seed"].isin(seeds) & (cells["test_rows"] >= found.test_rows)].sort_values("test_rows")
+    asked = asked.drop_duplicates(["system", "variant", "train_rows", "seed"])
+    best = []
+    for _, at_n in asked[asked["train_rows"] > 0].groupby("train_rows"):
+        series = {place: own for place, own in at_n.groupby(["system", "variant"]) if side(*place) == "without" and len(own) == len(seeds)}
+        if rivals <= series.keys() and all((own["test_rows"] == found.test_rows).all() for own in series.values()):
+            best.append(max(series.values(), key=lambda own: own["auc"].mean()))
+    own = asked[(asked["shots"] == found.shots) & (asked["system"] == found.with_lm[0]) & (asked["variant"] == found.with_lm[1])]
+    if len(best) < 2 or (own["test_rows"] > found.test_rows).any():
+        return None
+    by_user = np.array([draws(key) for key in own["key"]])
+    wanted = seed_and_user_draws(own["auc"].to_numpy(), by_user, np.random.default_rng(0), means=2)
+    rival = curve(draws, pd.concat(best))
+    return match_point(rival, found.with_lm_auc, wanted), rival.shots
+
+
 def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float) -> float:
     """How many labels a system needs, by the curve of its means, to reach an AUC; 0: fewer than its first N, infinity: more than its last.
+
+    Of several test sets its curve is that on the largest: the AUC has to be from the same rows.
 
     Raises:
         UserError: It was measured at fewer than two N.
     """
     own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1]) & (cells["train_rows"] > 0)]
-    means = own.groupby("train_rows")["auc"].mean()
+    means = own[own["test_rows"] == own["test_rows"].max()].groupby("train_rows")["auc"].mean()
     if len(means) < 2:
         raise UserError(f"{baseline[0]} was measured at one N only: a curve needs two")
     return float(shots_needed(means.index.to_numpy(), means.to_numpy()[:, None], np.array([value]))[0])

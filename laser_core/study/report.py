@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from laser_core import datasets, figures
 from laser_core.errors import FaultError, LaserError, UserError
-from laser_core.metrics import Curve, area_under_curve
+from laser_core.metrics import area_under_curve
 from laser_core.study import contrast, runner
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
@@ -97,7 +97,7 @@ class _Report:
         self.read, self.record = cache(store.predictions), cache(store.read)
         self.summary = summarise(cells)
         self.titles = {name: datasets.about(name).title for name in cells["dataset"].unique()}
-        self.curves = {name: self._curves(name) for name in self.titles}
+        self.curves = {name: contrast.curves(self._draws, cells[cells["dataset"] == name]) for name in self.titles}
         self.needs = pd.concat([self._needs(name) for name in self.titles], ignore_index=True)
 
     def page(self) -> str:
@@ -167,14 +167,8 @@ class _Report:
         )
         return lines
 
-    def _curves(self, name: str) -> dict[tuple[str, str], Curve]:
-        """(system, variant) -> AUC against N, of those with several N on the whole test set."""
-        cells = self.cells[(self.cells["dataset"] == name) & (self.cells["train_rows"] > 0)]
-        curves = {}
-        for (system, variant, test_rows), own in cells.groupby(["system", "variant", "test_rows"], sort=False):
-            if own["train_rows"].nunique() > 1 and test_rows == cells["test_rows"].max():
-                curves[system, variant] = contrast.curve(lambda key: contrast.auc_draws(self.record(key)), own)
-        return curves
+    def _draws(self, key: str) -> np.ndarray:
+        return contrast.auc_draws(self.record(key))
 
     def _needs(self, name: str) -> pd.DataFrame:
         """Columns dataset, system, baseline and those of `contrast.label_needs`: each challenger of a data set against its baseline."""
@@ -377,13 +371,13 @@ def _verdict_sentences(found: Iterable[contrast.Verdict]) -> list[str]:
     """Verdicts in words, a sentence for all N at which the same was found of the same two systems."""
     alike: dict[tuple[Any, ...], list[contrast.Verdict]] = {}
     for entry in found:
-        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rivals), []).append(entry)
+        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rival_is), []).append(entry)
     words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}
     return [
         f"With {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
-        f"{figures.system_label(*other)}, the best of {rivals} systems without a language model: AUC "
+        f"{figures.system_label(*other)}, {rival_is}: AUC "
         f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
-        for (one, says, other, rivals), own in alike.items()
+        for (one, says, other, rival_is), own in alike.items()
     ]
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.app.made_up import APP, LM_ROWS, add_cell, page_files
@@ -345,6 +346,26 @@ def test_every_close_look_draws(view, stores, open_page):
     assert len(page.get("plotly_chart")) + len(page.dataframe) >= 2
 
 
+@pytest.mark.parametrize(("by", "mode", "says"), [("group", "markers", "Left out: "), ("history", "lines+markers", "quartiles")])
+def test_slices_draw_what_can_be_told(by, mode, says, stores, open_page):
+    """Of the 400 rows of the language model few are of any one genre: an AUC of four samples is no point. Lines need an order."""
+    page = open_page("compare.py", view="slices", n="64", by=by)
+    no_trouble(page)
+    figure = chart(page, 1)
+    assert {trace["mode"] for trace in figure["data"]} == {mode}
+    samples = [float(count.replace(",", "")) for trace in figure["data"] for count in trace["customdata"]]
+    assert min(samples) >= 100
+    words = " ".join(caption.value for caption in page.caption)
+    assert says in words and ("quartiles" in words) == (by == "history")
+    assert "95 %" not in figure["layout"]["xaxis"]["title"]["text"], "no interval is drawn"
+
+
+def test_users_of_a_language_model_against_a_reference_first(stores, open_page):
+    page = open_page("compare.py", view="users", n="64")
+    no_trouble(page)
+    assert (page.selectbox(key="_one").value, page.selectbox(key="_baseline").value) == ("laser-llm", "history-lr")
+
+
 def test_gaps_table_is_the_paired_comparison(stores, open_page):
     from laser_core.study import contrast
     from laser_core.study.store import ResultStore
@@ -360,9 +381,29 @@ def test_gaps_table_is_the_paired_comparison(stores, open_page):
 
 
 def test_labels_needed_table(stores, open_page):
+    """On common test rows only: the language model was asked about 400, the baseline about all."""
     page = open_page("efficiency.py", match="yes", baseline="din")
     no_trouble(page)
-    assert set(page.dataframe[0].value["System"]) == {"History-LR", "Laser, LLM only"}
+    assert set(page.dataframe[0].value["System"]) == {"History-LR"}
+    assert any("share no test rows with DIN" in caption.value and "LLM only" in caption.value for caption in page.caption)
+
+
+def test_lines_of_the_paper_that_touch_have_one_label(tmp_path, monkeypatch, open_page, small):
+    from laser_core.study import paper
+    from laser_core.study.store import ResultStore
+    from laser_core.systems import SYSTEMS
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "none"))
+    values = {"din": 0.7, "sim": 0.7005, "deepfm": 0.9}
+    for system in values:
+        add_cell(ResultStore(tmp_path / "own"), small, system, 64, 0, 0.5)
+    table = [{"dataset": small.name, "row": SYSTEMS[system].paper_row, "auc": value} for system, value in values.items()]
+    monkeypatch.setattr(paper, "table_1", lambda: pd.DataFrame(table))
+    page = open_page("efficiency.py", paper="yes")
+    no_trouble(page)
+    labels = {note["text"]: note["y"] for note in chart(page)["layout"]["annotations"] if note["text"]}
+    assert labels == {"DIN, paper · SIM, paper": 0.7005, "DeepFM, paper": 0.9}
 
 
 def test_presenter_turns_pages(stores, open_page):
@@ -380,6 +421,44 @@ def test_overview_says_the_verdict_with_its_interval(stores, open_page):
     words = text_of(open_page("overview.py", n="64")).replace("\\", "")
     assert "**Laser, LLM only** is ahead of **History-LR**, the best of 2 systems without a language model" in words
     assert re.search(r"95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
+
+
+def test_slides_rank_on_common_rows_with_intervals(stores, open_page, small):
+    """The language model was asked about 400 rows: so are the others then, whatever more they were asked."""
+    from sklearn.metrics import roc_auc_score
+
+    from laser_core.study.store import ResultStore
+
+    page = open_page("overview.py", present="yes", slide="2")
+    no_trouble(page)
+    said = text_of(page).replace("\\", "")
+    assert f"Highest mean AUC of 3 systems asked about the same {LM_ROWS} test samples: **Laser, LLM only** with ." in said
+    store = ResultStore(stores)
+    cells = store.cells()
+    asked = [store.predictions(key) for key in cells[(cells.system == "din") & (cells.shots == 64)]["key"]]
+    parts = [part[part["row"].isin(small.test_rows(LM_ROWS))] for part in asked]
+    drawn = {trace["y"][0]: trace for trace in chart(page)["data"]}
+    assert drawn["DIN"]["x"][0] == pytest.approx(np.mean([roc_auc_score(part["label"], part["probability"]) for part in parts]))
+    assert all(trace["error_x"]["array"][0] > 0 for trace in drawn.values())
+    cost = open_page("overview.py", present="yes", slide="4")
+    assert "error_y" in chart(cost)["data"][-1]
+    seconds = {trace["name"]: trace["x"][0] for trace in chart(cost)["data"] if trace.get("name") in ("DIN", "Laser, LLM only")}
+    assert seconds == pytest.approx({"DIN": 500 / len(small.test), "Laser, LLM only": 500 / LM_ROWS})
+
+
+def test_overview_tells_labels_to_equal_only_from_the_same_rows(stores, open_page, small, tmp_path, monkeypatch):
+    from laser_core.study.store import ResultStore
+
+    def tiles() -> dict[str, str]:
+        return {metric.label: metric.value for metric in open_page("overview.py", n="64").metric}
+
+    assert not any(label.startswith("Labels to equal") for label in tiles()), "the rivals' curves are from other rows"
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    for system, skill in (("history-lr", 0.3), ("din", 0.4), ("laser-llm", 3.0)):
+        for shots in (64, 1024):
+            for seed in (0, 1):
+                add_cell(ResultStore(tmp_path / "own"), small, system, shots, seed, skill, LM_ROWS)
+    assert tiles()["Labels to equal N = 64"] == "> 1,024"
 
 
 def test_two_runs_side_by_side(stores, open_page):

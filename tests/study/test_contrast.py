@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,8 +31,9 @@ def made_results(skills: dict[str, float], seeds=(0, 1, 2), shots=(64, 1024), sp
                 key = f"{system}-{n}-{number}"
                 stored[key] = kept.assign(probability=probability[kept.index])
                 value = roc_auc_score(stored[key]["label"], stored[key]["probability"])
-                rows.append((system, "", n, n, number, len(kept), value, key))
-    cells = pd.DataFrame(rows, columns=["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "key"])
+                rows.append((system, "", n, n, number, len(kept), value, value - 0.01, value + 0.01, key))
+    columns = ["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
+    cells = pd.DataFrame(rows, columns=columns)
     return stored.__getitem__, cells
 
 
@@ -158,6 +161,139 @@ def test_verdict_compares_the_best_of_each_side(results):
     assert found.says == "ahead"
     assert found.test_rows == USERS * EACH / 2
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
+
+
+def mixed_results(asked):
+    """(read, cells) at one N of systems scored on the first so many of 1,200 rows, seed by seed; a harder row is one further down.
+
+    Args:
+        asked: (system, variant, test rows, seeds, skill) of each; a seed's number lowers the skill of all alike.
+    """
+    generator = np.random.default_rng(7)
+    labels, place = generator.integers(0, 2, 1200), np.arange(1200)
+    stored, rows = {}, []
+    for system, variant, size, seeds, skill in asked:
+        for seed in seeds:
+            noise = generator.normal(size=1200) * (1 + place / 400)
+            probability = 1 / (1 + np.exp(-((skill - 0.4 * seed) * (labels - 0.5) + noise)))
+            key = f"{system}{variant}-{size}-{seed}"
+            stored[key] = pd.DataFrame({"row": place, "user": place % 60, "label": labels, "probability": probability})[:size]
+            value = roc_auc_score(labels[:size], probability[:size])
+            rows.append((system, variant, 64, 64, seed, size, value, value, value, key))
+    columns = ["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
+    return stored.__getitem__, pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=1)
+
+
+def test_verdict_compares_on_common_rows_and_seeds():
+    """Easy rows and lucky seeds make the worst of each side look the best, in a store of 1, 2, 3 and 12 seeds and three test sets."""
+    read, cells = mixed_results(
+        [
+            ("laser-llm-counted", "", 1200, (0, 1, 2), 4.0),
+            ("laser-llm", "", 300, (0, 1, 2), 3.5),  # 300 easy rows
+            ("laser-crm", "", 1200, (0,), 4.2),  # the lucky seed
+            ("laser-crm", 'vectors="random"', 1200, (0, 1, 2), 9.0),  # reads no text: no language model
+            ("stats-lr", "", 1200, range(12), 3.8),  # the best on common seeds, with unlucky ones beside them
+            ("stats-lr", "", 300, (0, 1, 2), 3.8),
+            ("din", "", 1200, (0, 1), 4.0),
+            ("history-lr", "", 1200, (0, 1, 2), 3.0),
+            ("sim", "", 300, (0, 1, 2), 3.4),
+            ("ctr-bert", "", 1200, (0,), 9.0),
+        ]
+    )
+    pooled = cells.groupby(["system", "variant"])["auc"].mean().drop([("laser-crm", 'vectors="random"'), ("ctr-bert", "")])
+    misled = [pooled[[place for place in pooled.index if place[0].startswith("laser") == lm]].idxmax()[0] for lm in (True, False)]
+    assert misled[0] != "laser-llm-counted" and misled[1] != "stats-lr", "a mean over whatever there is names others"
+
+    found = contrast.verdict(read, cells, 64)
+    assert (found.with_lm, found.without_lm) == (("laser-llm-counted", ""), ("stats-lr", ""))
+    assert (found.test_rows, found.seeds, found.rivals) == (1200, 3, 2)
+    by_seed = [
+        [roc_auc_score(*read(f"{name}-1200-{seed}")[["label", "probability"]].to_numpy().T) for seed in (0, 1, 2)]
+        for name in ("laser-llm-counted", "stats-lr")
+    ]
+    assert [found.with_lm_auc, found.without_lm_auc] == pytest.approx(np.mean(by_seed, axis=1))
+    assert found.gap == pytest.approx(np.mean(by_seed[0]) - np.mean(by_seed[1]))
+
+
+def test_verdict_scores_all_on_the_rows_of_the_smallest():
+    """Where only a part of the rows is common, the larger results are measured on that part, and the only rival is called the only one."""
+    read, cells = mixed_results([("laser-llm", "", 300, (0, 1, 2), 3.0), ("din", "", 1200, (0, 1, 2), 3.0), ("sim", "", 1200, (0,), 9.0)])
+    ground, on_rows = contrast.common_ground(read, cells.assign(log_loss=0.5))
+    assert ground["log_loss"].isna().tolist() == (ground["system"] == "din").tolist(), "theirs is of all rows: not that of these"
+    found = contrast.verdict(read, cells, 64)
+    assert set(ground["test_rows"]) == {found.test_rows} == {300}
+    for cell in ground.itertuples():
+        part = read(cell.key)[:300]
+        assert cell.auc == pytest.approx(roc_auc_score(part["label"], part["probability"]))
+        assert cell.system == "laser-llm" or cell.auc_low < cell.auc < cell.auc_high
+        assert len(on_rows(cell.key)) == 300
+    assert found.rival_is == "the only system without a language model asked about the same test samples"
+    assert found.without_lm_auc > cells[cells["system"] == "din"]["auc"].mean(), "the first 300 rows are the easy ones"
+
+
+def planted_curves(aucs, rows=100, seeds=(0, 1, 2)):
+    """(cells, draws) of systems whose AUC at each N is given; a draw moves all systems up or down alike, so that gaps are certain."""
+    moves = np.random.default_rng(3).normal(scale=0.02, size=200)
+    made = [
+        (system, "", n, n, seed, rows, value, f"{system}-{rows}-{n}-{seed}")
+        for system, values in aucs.items()
+        for n, value in values.items()
+        for seed in seeds
+    ]
+    cells = pd.DataFrame(made, columns=["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "key"])
+    return cells, lambda key: cells.set_index("key").loc[key, "auc"] + moves
+
+
+def test_labels_to_equal_follow_the_best_rival_at_each_n():
+    """DIN is the best with 64 labels, SIM with more: together they get in 256 labels where DIN alone takes 1,024."""
+    aucs = {
+        "din": {64: 0.60, 256: 0.61, 1024: 0.66, 4096: 0.67},
+        "sim": {64: 0.50, 256: 0.66, 1024: 0.70},
+        "laser-llm": {64: 0.66},
+    }
+    cells, draws = planted_curves(aucs)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.66, ("din", ""), 0.60, 2, 0.06, 0.05, 0.07, 100, 3)
+    needed, shots = contrast.labels_to_equal(None, draws, cells, found)
+    assert (needed.value, needed.low, needed.high) == pytest.approx((256, 256, 256))
+    assert shots.tolist() == [64, 256, 1024], "with 4,096 labels one of the two was not asked"
+    assert contrast.labels_to_match(cells, ("din", ""), 0.66) == pytest.approx(1024)
+
+    beyond = dataclasses.replace(found, with_lm_auc=0.72)
+    higher, draws_of_it = planted_curves(aucs | {"laser-llm": {64: 0.72}})
+    assert contrast.labels_to_equal(None, draws_of_it, higher, beyond)[0].value == np.inf
+    assert contrast.labels_to_equal(None, draws, cells, dataclasses.replace(found, low=-0.01)) is None, "level: there is nothing to equal"
+
+
+def test_labels_to_equal_are_read_on_the_rows_of_the_verdict():
+    """What was measured on other rows, or on other seeds, has no place on the curve; with fewer than two N there is none."""
+    aucs = {"din": {64: 0.60, 256: 0.64, 1024: 0.68}, "laser-llm": {64: 0.64}}
+    cells, draws = planted_curves(aucs)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.64, ("din", ""), 0.60, 1, 0.04, 0.03, 0.05, 100, 3)
+    lucky, _ = planted_curves({"din": {64: 0.9, 256: 0.9, 1024: 0.9}}, rows=50)
+    unlucky, _ = planted_curves({"din": {256: 0.1}}, seeds=(7, 8))
+    needed, _ = contrast.labels_to_equal(None, draws, pd.concat([cells, lucky, unlucky]), found)
+    assert needed.value == pytest.approx(256)
+    wider, _ = planted_curves({"sim": {256: 0.65}, "deepfm": {1024: 0.65}}, rows=400)
+    assert contrast.labels_to_equal(None, draws, pd.concat([cells, wider]), found) is None, "SIM might be the best on the 100 rows"
+
+
+def test_curves_that_are_compared_are_from_the_same_rows():
+    """The model was scored on easy rows only; beside the baseline on these it needs as many labels, beside the whole test set half."""
+    easy, easy_draws = planted_curves({"laser-llm": {64: 0.7, 128: 0.8}, "din": {64: 0.7, 128: 0.8, 256: 0.9}}, rows=50)
+    whole, whole_draws = planted_curves({"din": {64: 0.6, 128: 0.7, 256: 0.8}, "sim": {64: 0.5, 128: 0.6}}, rows=100)
+    cells = pd.concat([easy, whole], ignore_index=True)
+
+    def draws(key: str) -> np.ndarray:
+        return (easy_draws if key in set(easy["key"]) else whole_draws)(key)
+
+    assert set(contrast.curves(draws, cells)) == {("din", ""), ("sim", "")}
+    table = contrast.pair_needs(draws, cells, ("laser-llm", ""), ("din", ""))
+    assert set(table["test_rows"]) == {50}
+    assert table[table["question"] == "multiplier"]["value"].tolist() == pytest.approx([1, 1])
+    on_all = contrast.pair_needs(draws, cells, ("sim", ""), ("din", ""))
+    assert set(on_all["test_rows"]) == {100}
+    assert on_all[on_all["question"] == "multiplier"]["value"].tolist() == pytest.approx([0, 0.5])
+    assert contrast.pair_needs(draws, cells, ("sim", ""), ("laser-llm", "")).empty, "no rows in common"
 
 
 def silent_worlds(worlds):

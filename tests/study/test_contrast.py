@@ -134,6 +134,24 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         contrast.slice_values(small, some, "colour")
 
 
+def test_curves_share_their_test_users_and_not_the_luck_of_their_seeds():
+    """A difference varies as both means together where no user moves anything, and not at all where users are all there is."""
+    shots, seeds, draws = (64, 1024), (0, 1, 2, 3), 20_000
+    rows = [(system, n, seed) for system in ("din", "sim") for n in shots for seed in seeds]
+    cells = pd.DataFrame(rows, columns=["system", "train_rows", "seed"]).assign(key=[f"{place}" for place in range(len(rows))])
+    cells["auc"] = 0.7 + 0.01 * np.random.default_rng(0).normal(size=len(cells))
+    still = [contrast.curve(lambda key: np.full(draws, 0.7), cells[cells["system"] == system]) for system in ("din", "sim")]
+    own = cells.groupby(["system", "train_rows"])["auc"].var(ddof=1).unstack("system").sum(axis=1) / len(seeds)
+    freedom = 2 * (len(seeds) - 1)
+    apart = np.var(still[0].draws - still[1].draws, axis=1)
+    np.testing.assert_allclose(apart, own * freedom / (freedom - 2), rtol=0.1)  # of Student's t
+    users = 0.7 + 0.01 * np.random.default_rng(1).normal(size=draws)
+    equal = cells.assign(auc=0.7)
+    moved = [contrast.curve(lambda key: users, equal[equal["system"] == system]) for system in ("din", "sim")]
+    np.testing.assert_allclose(moved[0].draws, moved[1].draws)
+    assert np.std(moved[0].draws) > 0.009
+
+
 def test_labels_needed_by_a_shifted_curve():
     """Where one system is as good as the other with four times the labels, the multiplier is four."""
     read, cells = made_results({"din": 0.2, "deepfm": 0.7}, seeds=(0, 1, 2), shots=(64, 256, 1024, 4096))

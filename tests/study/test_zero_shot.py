@@ -43,7 +43,10 @@ def test_only_where_a_system_can_do_without_labels(small):
 
 
 def test_curves_begin_at_the_first_label():
-    rows = [{"system": "a", "variant": "", "train_rows": n, "auc": auc, "key": f"{n}"} for n, auc in ((0, 0.55), (64, 0.6), (256, 0.7))]
+    rows = [
+        {"system": "a", "variant": "", "train_rows": n, "test_rows": 9, "auc": auc, "key": f"{n}"}
+        for n, auc in ((0, 0.55), (64, 0.6), (256, 0.7))
+    ]
     table = pd.DataFrame(rows)
     found = contrast.curve(lambda key: np.full(10, 0.5), table)
     assert found.shots.tolist() == [64, 256]

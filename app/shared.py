@@ -223,7 +223,7 @@ def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, ke
         label,
         list(known),
         default=first,
-        name=lambda one: words.tidy(figures.system_label(*known[one]), 60),
+        name=lambda one: words.tidy(figures.system_label(*known[one])),
         help=None
         if first is None
         else "At first: of each kind of system the best with the fewest labels and the best with the most. The list has the others.",

@@ -84,17 +84,75 @@ def test_address_reproduces_a_view(stores, open_page):
     assert "log loss" in figure["layout"]["yaxis"]["title"]["text"]
 
 
+def labelled(controls, label: str):
+    """The control that a reader knows by its label."""
+    return next(control for control in controls if control.label == label)
+
+
 def test_controls_write_the_address(stores, open_page):
     page = open_page("efficiency.py")
-    page.selectbox(key="_metric").select("log_loss").run()
+    labelled(page.selectbox, "Metric").select("log_loss").run()
     assert page.query_params["metric"] == "log_loss"
-    page.selectbox(key="_metric").select("auc").run()
+    labelled(page.selectbox, "Metric").select("auc").run()
     assert "metric" not in page.query_params, "a default leaves no trace"
-    page.multiselect(key="_systems").set_value(["din"]).run()
+    labelled(page.multiselect, "Systems").set_value(["din"]).run()
     assert page.query_params["systems"] == "din"
-    page.multiselect(key="_systems").set_value([]).run()
+    labelled(page.multiselect, "Systems").set_value([]).run()
     no_trouble(page)
     assert "No system chosen" in text_of(page)
+
+
+def test_other_options_are_another_control(stores, tmp_path, monkeypatch, open_page, small):
+    """A browser keeps a control's options by its id, and would send those of the N before as the reader's choice."""
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "kept"))
+    add_cell(ResultStore(tmp_path / "kept"), small, "deepfm", "all", 0, 0.5)
+    page = open_page("compare.py", results="both")
+    before = labelled(page.multiselect, "Systems")
+    assert "DeepFM" in before.options
+    labelled(page.selectbox, "N (labels)").select("64").run()
+    no_trouble(page)
+    after = labelled(page.multiselect, "Systems")
+    assert "DeepFM" not in after.options
+    assert after.proto.id != before.proto.id
+    assert set(page.query_params) == {"results", "n"}
+    labelled(page.selectbox, "Metric").select("log_loss").run()
+    assert labelled(page.multiselect, "Systems").proto.id == after.proto.id, "the same options stay the same control"
+
+
+def test_options_that_look_alike_stay_apart():
+    """What a browser sends are labels: those of two options must differ, or one counts as the other."""
+    from streamlit.testing.v1 import AppTest
+
+    def script():
+        import streamlit as st
+        from state import choose, choose_many, switch
+
+        st.write(choose_many("many", "Many", ["a", "b", "c"], name=lambda one: "long name" if one < "c" else "short name"))
+        st.write(choose("one", "One", [1, 2], name=lambda _: "same"))
+        switch("other", "Other")
+
+    page = AppTest.from_function(script).run()
+    page.toggle[0].set_value(True).run()
+    assert set(page.query_params) == {"other"}, "a change of one control is no choice of the others"
+    assert page.multiselect[0].options == ["long name [a]", "long name [b]", "short name"]
+    page.multiselect[0].set_value(["b"]).run()
+    page.selectbox[0].select("2").run()
+    assert (page.query_params["many"], page.query_params["one"]) == ("b", "2")
+
+
+def test_what_another_choice_took_away_goes_without_a_word(stores, open_page, small):
+    users = list(dict.fromkeys(small.sample_user(small.test)))[:2]
+    row = small.test[small.sample_user(small.test) == users[0]][0]
+    page = open_page("user.py", user=str(users[0]), sample=str(row))
+    assert page.query_params["sample"] == str(row)
+    labelled(page.selectbox, "User").select(str(users[1])).run()
+    no_trouble(page)
+    assert not page.warning
+    assert "sample" not in page.query_params
+    strange = open_page("user.py", user=str(users[1]), sample=str(row))
+    assert any(str(row) in warning.value for warning in strange.warning), "a link that asks for it is told"
 
 
 def test_scale_is_on_the_figure(stores, open_page, small):

@@ -1,17 +1,24 @@
-"""What a study needs: its cells, which of them are there, and how long the others will take. Nothing is fetched, loaded or computed."""
+"""What a study needs: its cells, which of them are there, and how long the others will take; and which study a result is part of.
+
+Nothing is fetched, loaded or computed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from laser_core import systems
 from laser_core.datasets.dataset import ALL
 from laser_core.errors import FaultError
+from laser_core.settings import get_settings
 from laser_core.study import versions
-from laser_core.study.spec import Cell, Study
+from laser_core.study.spec import Cell, Study, load_study, studies
 from laser_core.study.store import ResultStore, cell_key
 
 if TYPE_CHECKING:
@@ -93,6 +100,78 @@ def results(study: Study, store: ResultStore) -> pd.DataFrame:
     """The rows of `store.cells()` that belong to a study as it would run today."""
     table = store.cells()
     return table[table["key"].isin({entry.key for entry in plan(study, store)})].reset_index(drop=True)
+
+
+def study_of(cell: Mapping[str, Any], variant: str) -> str | None:
+    """The first of the kit's studies, as it would run today, that computes a stored result; None if none does.
+
+    Args:
+        cell: What decides the result, as its record says.
+        variant: Its options that differ from the system's own, as its record says.
+    """
+    options = cell["options"]
+    changed = set(changed_options(options, variant))
+    there = [
+        (study, own)
+        for study, own in _kit_cells(get_settings().profile).get((cell["dataset"], cell["system"], cell["shots"]), [])
+        if (own.seed, own.test_rows) == (cell["seed"], cell["test_rows"]) and changed <= set(own.options)
+    ]
+    absent = {name for _, own in there for name in own.options} - set(options)
+    usual: Mapping[str, Any] = {}
+    for study, own in sorted(there, key=lambda one: bool(absent & set(one[1].options))):
+        if absent & set(own.options) and not usual:  # a result from before an option existed; what it was then, the system's code says
+            try:
+                usual = dataclasses.asdict(systems.create(cell["system"]).options)
+            except FaultError:  # a package is missing
+                return None
+        if all(options.get(name, usual.get(name)) == value for name, value in own.options.items()):
+            return study
+    return None
+
+
+def changed_options(options: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Those of a stored result's options that its variant names."""
+    return {name: value for name, value in options.items() if f", {name}={json.dumps(value)}" in f", {variant}"}
+
+
+def study_with(dataset: str, system: str, shots: int | str | None = None) -> str | None:
+    """The kit's study that runs a system on a data set (with so many labels) most often, as it is rather than with other options."""
+    there = [
+        one
+        for (its_dataset, its_system, its_shots), cells in _kit_cells(get_settings().profile).items()
+        if (its_dataset, its_system) == (dataset, system) and shots in (None, its_shots)
+        for one in cells
+    ]
+    names = [study for study, cell in there if not cell.options] or [study for study, _ in there]
+    return max(names, key=names.count, default=None)
+
+
+def study_text(
+    dataset: str,
+    systems: Iterable[str],
+    shots: int | str,
+    seeds: Iterable[int] = (0, 1, 2),
+    test_rows: int | str = ALL,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """A study of one part as TOML, for cells that no study of the kit has."""
+    lines = {"datasets": [dataset], "systems": list(systems), "shots": [shots], "seeds": list(seeds)}
+    if test_rows != ALL:
+        lines["test_rows"] = test_rows
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
+    if options:
+        text += f"options = {{ {', '.join(f'{name} = {json.dumps(value)}' for name, value in options.items())} }}\n"
+    return f"[[grid]]\n{text}"
+
+
+@cache
+def _kit_cells(profile: str) -> dict[tuple[str, str, int | str], list[tuple[str, Cell]]]:
+    """(data set, system, shots) -> (study, cell) of the kit's studies."""
+    found: dict[tuple[str, str, int | str], list[tuple[str, Cell]]] = {}
+    for name in studies():
+        for cell in load_study(name, profile).cells():
+            found.setdefault((cell.dataset, cell.system, cell.shots), []).append((name, cell))
+    return found
 
 
 def duration(seconds: float) -> str:

@@ -430,6 +430,30 @@ def test_two_runs_side_by_side(stores, open_page):
     assert any(code.value.splitlines()[-1].startswith("laser train ") for code in page.code)
 
 
+def test_a_run_that_no_study_has_gets_a_study_of_its_own(stores, tmp_path, monkeypatch, open_page, small):
+    from laser_core.study import spec
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "kept"))
+    key = add_cell(ResultStore(tmp_path / "kept"), small, "deepfm", 77, 5, 0.5)
+    page = open_page("runs.py", results="recorded", run=key)
+    no_trouble(page)
+    text = page.code[0].value
+    assert "--shots 77 --seed 5" in text
+    (tmp_path / "my-study.toml").write_text(text.split("\n", 1)[1].split("END")[0], encoding="utf-8")
+    assert [(cell.system, cell.shots, cell.seed) for cell in spec.load_study(tmp_path / "my-study.toml").cells()] == [("deepfm", 77, 5)]
+
+
+def test_what_is_not_run_names_studies_that_run_it(stores, open_page):
+    from laser_core.study import spec
+
+    page = open_page("compare.py", n="64")
+    commands = [code.value for code in page.code]
+    assert any(command.startswith("cat > my-study.toml") for command in commands), "with 64 labels no study runs LightGBM"
+    for name in (command.removeprefix("laser study run ") for command in commands if command.startswith("laser study run")):
+        assert 64 in {cell.shots for cell in spec.load_study(name).cells() if cell.dataset == "movielens-small"}
+
+
 def test_absent_data_says_how_to_get_it(stores, open_page, tmp_path, monkeypatch):
     monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
     page = open_page("data.py", dataset="ml-1m")

@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.app.made_up import APP, LM_ROWS, add_cell, page_files
@@ -198,6 +199,39 @@ def test_user_page_shows_the_stored_truth(stores, open_page, small):
     for row in table.index:
         assert table.loc[row, "DIN"] == pytest.approx(stored.loc[row, "probability"], abs=1e-6)
         assert table.loc[row, "label"].endswith("liked") == bool(small.labels(rows[rows == row])[0])
+
+
+def test_user_page_starts_with_whom_the_language_model_was_asked_about(stores, open_page, small):
+    asked = small.test_rows(LM_ROWS)
+    page = open_page("user.py", n="64")
+    no_trouble(page)
+    user = int(labelled(page.selectbox, "User").value)
+    counts = pd.Series(small.sample_user(asked)).value_counts()
+    assert counts[user] == counts.max()
+    own = asked[small.sample_user(asked) == user]
+    first = [int(option.rsplit(" ", 1)[1]) for option in labelled(page.selectbox, "Candidate").options][: len(own)]
+    assert set(first) <= set(own)
+    assert "No answer for any" not in text_of(page)
+
+
+def test_user_page_names_a_system_without_any_answer(stores, open_page, small):
+    asked = set(small.sample_user(small.test_rows(LM_ROWS)))
+    user = next(int(user) for user in small.sample_user(small.test) if user not in asked)
+    page = open_page("user.py", user=str(user), n="64")
+    no_trouble(page)
+    assert any("No answer for any" in caption.value and "LLM only" in caption.value for caption in page.caption)
+    page = open_page("user.py", user=str(user), n="64", systems=["din"])
+    assert not any("No answer" in caption.value for caption in page.caption)
+
+
+def test_drawing_a_user_starts_at_the_first_candidates(stores, open_page, small):
+    busiest = int(pd.Series(small.sample_user(small.test)).value_counts().index[0])
+    page = open_page("user.py", user=str(busiest), part="2")
+    assert page.query_params["part"] == "2"
+    next(button for button in page.button if button.label == "Draw a user").click().run()
+    no_trouble(page)
+    assert "part" not in page.query_params
+    assert int(page.query_params["user"]) in set(small.sample_user(small.test_rows(LM_ROWS)))
 
 
 def test_user_page_shows_the_exact_prompt(stores, open_page, small, monkeypatch):

@@ -145,10 +145,9 @@ records = [record(chosen.origin, key) for key in asked]
 for column, one in zip(st.columns(len(records)), records, strict=True):
     with column:
         cell = one["cell"]
-        st.subheader(
-            words.markdown(f"{figures.system_label(cell['system'], one['variant'])}, N = {shots_name(cell['shots'])}, seed {cell['seed']}"),
-            anchor=False,
-        )
+        system = figures.system_label(cell["system"], one["variant"])
+        at = f"N = {shots_name(cell['shots'])}, seed {cell['seed']}"
+        st.subheader(words.markdown(f"{title_of(cell['dataset'])}: {system}, {at}"), anchor=False)
         st.code(command_of(cell, one["variant"]), language="bash", wrap_lines=True)
         if one["curve"]:
             show_figure(

@@ -188,12 +188,13 @@ def _span(values: Iterable[float]) -> str:
     return "?" if not known else count(known[0]) if known[0] == known[-1] else f"{count(known[0])}-{count(known[-1])}"
 
 
-def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None) -> str:
+def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None, intervals: bool = True) -> str:
     """Data set, seeds and test rows of the results in a table, in one line.
 
     Args:
         summary: Rows with `dataset`, `seeds`, `test_rows`.
         titles: Names of data sets as people say them.
+        intervals: Whether the figure draws any.
     """
     if summary.empty:
         return ""
@@ -206,7 +207,7 @@ def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None) -
         most = sizes.index.max()
         few = [f"{count(rows)} for {', '.join(map(plain, map(system_label, systems)))}" for rows, systems in sizes.items() if rows != most]
         test = f"{count(most)} test rows ({'; '.join(few)})"
-    return f"{names} · {seeds} seed{'' if seeds == '1' else 's'} · {test} · 95 % intervals over seeds and test users"
+    return f"{names} · {seeds} seed{'' if seeds == '1' else 's'} · {test}" + " · 95 % intervals over seeds and test users" * intervals
 
 
 def _finish(figure: go.Figure, note: str, height: int, title: str = "", width: int = 60) -> go.Figure:
@@ -803,19 +804,22 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
 
 
 def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "") -> go.Figure:
-    """Quality against cost; the line joins the systems that no other beats in both.
+    """Quality against cost; the line joins the systems that no other beats in both, of those on the machine that measured the most.
 
     Of more than a dozen systems the legend names only those on the line, or it would take the room of the picture; the pointer tells
     the others.
 
     Args:
-        table: One row a system with `system`, `variant`, the metric and the column `cost` (positive).
+        table: One row a system with `system`, `variant`, the metric and the column `cost` (positive), and, where it matters, the `machine`
+            that it was measured on.
     """
     figure = go.Figure()
     measure = METRICS[metric]
     table = table[table[cost] > 0].sort_values(cost, ignore_index=True)
-    quality = measure.better * table[metric]
-    front = table[quality > quality.cummax().shift(fill_value=-np.inf)]
+    machines = table["machine"] if "machine" in table else pd.Series("", index=table.index)
+    elsewhere = machines != machines.mode().max()
+    quality = (measure.better * table[metric])[~elsewhere]
+    front = table.loc[quality.index[quality > quality.cummax().shift(fill_value=-np.inf)]]
     if len(front) > 1:
         figure.add_scatter(
             x=front[cost],
@@ -833,15 +837,20 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
             y=[row[metric]],
             mode="markers",
             name=name,
-            marker={"symbol": look.symbol, "size": 14, "color": look.colour},
-            hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra></extra>",
+            marker={"symbol": look.symbol, "size": 14, "color": look.colour, "opacity": 0.4 if elsewhere[number] else 1},
+            hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra>"
+            f"{plain(machines[number])}</extra>",
         )
     figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log")
     if len(table):
         figure.update_xaxes(**_log_ticks(table[cost].min(), table[cost].max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".4~f")
+    parts = [note.removesuffix(".")]
+    if elsewhere.any():
+        parts.append(f"the line is of {plain(machines[~elsewhere].iloc[0])}; pale: another machine, whose times do not compare")
     if len(table) > 12:
-        note = " · ".join(filter(None, [note.removesuffix("."), "the legend names the systems on the line, the pointer any other"]))
+        parts.append("the legend names the systems on the line, the pointer any other")
+    note = " · ".join(filter(None, parts)) if len(parts) > 1 else note
     return _finish(figure, note, 480, title)
 
 

@@ -338,6 +338,19 @@ def test_pareto_joins_only_what_nothing_beats():
     assert list(front.x) == [1.0, 5.0]
 
 
+def test_pareto_joins_only_what_one_machine_measured():
+    table = points().drop_duplicates("system").assign(predict_seconds=[1.0, 2.0])
+    table = pd.concat([table, table.assign(variant="x=1", auc=0.9, predict_seconds=0.5).head(1)], ignore_index=True)
+    table["machine"] = ["A", "A", "B"]
+    figure = figures.pareto(table, "auc", "predict_seconds", "seconds")
+    line, *marks = figure.data
+    assert list(line.x) == [1.0, 2.0], "the best and cheapest, B's, is not on it"
+    assert {(mark.x[0], mark.marker.opacity) for mark in marks} == {(1.0, 1), (2.0, 1), (0.5, 0.4)}
+    assert "the line is of A; pale: another machine" in axis_words(figure)
+    alike = figures.pareto(table.drop(columns="machine"), "auc", "predict_seconds", "seconds")
+    assert len(alike.data) == 3, "nothing to join: one is better and cheaper than all"
+
+
 def test_pareto_of_many_systems_names_those_on_the_line():
     names = [f"system-{number}" for number in range(13)]
     table = pd.DataFrame({"system": names, "variant": "", "auc": [0.7, 0.8, *[0.6] * 11], "seconds": np.arange(1.0, 14.0)})

@@ -155,7 +155,12 @@ def study_text(
     options: Mapping[str, Any] | None = None,
 ) -> str:
     """A study of one part as TOML, for cells that no study of the kit has."""
-    lines = {"datasets": [dataset], "systems": list(systems), "shots": [shots], "seeds": list(seeds)}
+    lines = {
+        "datasets": [dataset],
+        "systems": list(systems),
+        "shots": [shots if shots == ALL else int(shots)],
+        "seeds": [int(seed) for seed in seeds],
+    }
     if test_rows != ALL:
         lines["test_rows"] = test_rows
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())

@@ -365,6 +365,8 @@ def test_backbones_names_every_language_model_that_was_read(tmp_path, monkeypatc
     no_trouble(page)
     shown = next(frame.value for frame in page.dataframe if "Labels seen" in frame.value)
     assert sorted(shown["Backbone"]) == sorted(names for _, names in expected.values())
+    said = next(caption.value for caption in page.caption if caption.value.startswith("These results")).replace("\\", "")
+    assert "of MiniLM-L6, SmolLM2-135M only; none of the models of the paper was run" in said
 
 
 @pytest.mark.weights
@@ -464,6 +466,40 @@ def test_two_runs_side_by_side(stores, open_page):
     assert any(code.value.splitlines()[-1].startswith("laser train ") for code in page.code)
 
 
+def test_costs_are_told_by_machine(tmp_path, monkeypatch, open_page, small):
+    """DIN ran on the machine of the others with seed 0 and on another with seed 1: only the first counts."""
+    from laser_core.study.store import ResultStore
+
+    for name, folder in (("LASER_STORE", "own"), ("LASER_RECORDED", "kept")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    store = ResultStore(tmp_path / "own")
+
+    def on(machine: str, seconds: float, system: str, shots, seed: int, rows="all") -> None:
+        key = add_cell(store, small, system, shots, seed, 0.5, rows)
+        record = store.read(key)
+        predictions = store.predictions(key)["probability"].to_numpy()
+        record["provenance"]["hardware"]["cpu"], record["cost"]["predict_seconds"] = machine, seconds
+        store.write(record, predictions)
+
+    on("A", 1.0, "din", 64, 0)
+    on("B", 9.0, "din", 64, 1)
+    on("A", 2.0, "history-lr", 64, 0)
+    on("B", 3.0, "sim", 64, 0)
+    on("A", 4.0, "laser-llm", 64, 0, LM_ROWS)
+    on("A", 5.0, "din", "all", 0)
+    page = open_page("cost.py")
+    no_trouble(page)
+    assert labelled(page.selectbox, "N (labels)").value == "64", "the largest N with an answer of a language model"
+    table = page.dataframe[0].value.set_index("System")
+    assert table["Machine"].to_dict() == {"DIN": "A", "History-LR": "A", "SIM": "B", "Laser, LLM only": "A"} | {
+        row: None for row in table.index if pd.isna(table["Machine"][row])
+    }
+    assert table["Ours"]["DIN"] == pytest.approx(1000 * 1.0 / len(small.test))
+    words = chart(page)["layout"]["xaxis"]["title"]["text"]
+    assert "95 %" not in words, "no interval is drawn"
+    assert "the line is of A" in re.sub("<[^>]*>", " ", words).replace("  ", " ")
+
+
 def test_a_run_that_no_study_has_gets_a_study_of_its_own(stores, tmp_path, monkeypatch, open_page, small):
     from laser_core.study import spec
     from laser_core.study.store import ResultStore
@@ -486,6 +522,18 @@ def test_what_is_not_run_names_studies_that_run_it(stores, open_page):
     assert any(command.startswith("cat > my-study.toml") for command in commands), "with 64 labels no study runs LightGBM"
     for name in (command.removeprefix("laser study run ") for command in commands if command.startswith("laser study run")):
         assert 64 in {cell.shots for cell in spec.load_study(name).cells() if cell.dataset == "movielens-small"}
+
+
+def test_facts_of_a_data_set_are_words(stores, monkeypatch, open_page, small):
+    import streamlit as st
+
+    from laser_core import datasets
+
+    st.cache_data.clear()
+    card = datasets.card(small) | {"facts": {"users_dropped_for_too_few": 74392}}
+    monkeypatch.setattr(datasets, "card", lambda _: card)
+    assert "Users dropped for too few: 74,392" in text_of(open_page("data.py"))
+    st.cache_data.clear()
 
 
 def test_absent_data_says_how_to_get_it(stores, open_page, tmp_path, monkeypatch):

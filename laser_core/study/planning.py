@@ -196,28 +196,41 @@ class Speed:
 
     def __init__(self, table: pd.DataFrame) -> None:
         """Learn from the finished cells of `ResultStore.cells`: what each spent itself, beyond what a store of vectors had ready for it."""
-        self._known: dict[tuple[str, str], dict[float, list[float]]] = {}
+        self._known: dict[tuple[str, str], dict[float, list[tuple[float, float]]]] = {}
         done = table[table["status"] == "done"]
-        ready = done[[name for name in done.columns if name.startswith("stored_")]].sum(axis=1)
-        for row, stored in zip(done.itertuples(), ready, strict=True):
-            self._learn(row.dataset, row.system, row.shots, max(row.fit_seconds + row.predict_seconds - stored, 0.0))
+        self._test_rows = done.groupby("dataset")["test_rows"].max().to_dict()
+        done = done.reindex(columns=[*done.columns, *{"stored_fit_seconds", "stored_predict_seconds"}.difference(done.columns)])
+        for part in ("fit", "predict"):
+            done[part] = (done[f"{part}_seconds"] - done[f"stored_{part}_seconds"].fillna(0)).clip(lower=0)
+        for row in done.itertuples():
+            self._learn(row.dataset, row.system, row.shots, row.fit, row.predict / max(row.test_rows, 1))
 
     def learn(self, cell: Cell, seconds: float) -> None:
-        """Remember how long a cell took."""
-        self._learn(cell.dataset, cell.system, cell.shots, seconds)
+        """Remember how long a cell took; which part was fitting is told by those before."""
+        fit, predict = self._parts(cell)
+        share = fit / (fit + predict) if fit + predict else 1.0
+        self._learn(cell.dataset, cell.system, cell.shots, share * seconds, (1 - share) * seconds / self._rows(cell))
 
-    def _learn(self, dataset: str, system: str, shots: int | str, seconds: float) -> None:
-        self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append(seconds)
+    def _learn(self, dataset: str, system: str, shots: int | str, fit: float, predict: float) -> None:
+        self._known.setdefault((dataset, system), {}).setdefault(_size(shots), []).append((fit, predict))
 
     def seconds(self, cell: Cell) -> float:
-        """The mean of cells with as many shots, else worked out from those with the nearest number."""
+        """The mean of cells with as many shots, else worked out from those with the nearest number; answers by the number of test rows."""
+        return sum(self._parts(cell))
+
+    def _parts(self, cell: Cell) -> tuple[float, float]:
+        """Seconds to fit and to predict."""
         size, family = _size(cell.shots), systems.get(cell.system).family
         known = self._known.get((cell.dataset, cell.system), {})
         if not known:
-            return self.FIXED[family] + self.EACH_THOUSAND[family] * size / 1000
+            return self.FIXED[family] + self.EACH_THOUSAND[family] * size / 1000, 0.0
         nearest = min(known, key=lambda other: abs(math.log(other / size)))
-        seconds = sum(known[nearest]) / len(known[nearest])
-        return max(seconds * min(1.0, size / nearest), seconds + self.EACH_THOUSAND[family] * (size - nearest) / 1000)
+        fit, predict = (sum(part) / len(part) for part in zip(*known[nearest], strict=True))
+        return max(fit * min(1.0, size / nearest), fit + self.EACH_THOUSAND[family] * (size - nearest) / 1000), predict * self._rows(cell)
+
+    def _rows(self, cell: Cell) -> float:
+        """Test rows of a cell; all of them are the most that were recorded."""
+        return float(self._test_rows.get(cell.dataset, 1) if cell.test_rows == ALL else cell.test_rows)
 
 
 def _size(shots: int | str) -> float:

@@ -118,6 +118,8 @@ def sidebar_results() -> Results:
         " · ".join([*(f"{counts[name]:,} {name}" for name in counts.index), *([f"{failed} failed (see Runs)"] if failed else [])])
         or "no results yet"
     )
+    if origin == "mine" and any(get_settings().recorded.glob("*/*/*.json")):
+        st.caption("“recorded” shows the results that come with the kit, on all its data sets.")
     return Results(origin, cells)
 
 

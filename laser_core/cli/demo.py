@@ -53,9 +53,7 @@ def demo(
 
     print_summary(summarise(runner.results(study, store)), "auc")
     if not no_app:
-        note(
-            "The dashboard opens on these results, 'my runs'; under 'Results' in its side bar 'recorded' shows those that come with the kit."
-        )
+        note("The dashboard opens on these results; its switch 'Results: recorded' shows those that come with the kit.")
         dashboard(port, no_browser)
 
 

@@ -64,7 +64,7 @@ def serving() -> str:
     try:
         parts = json.loads((get_settings().recorded / "bench" / "serving.json").read_text(encoding="utf-8"))["parts"]
         told = [
-            f"{one['who']} {one['median'] / 1000:.3g} ({one['case']})"
+            f"{one['who']} {figures.number(one['median'] / 1000, 2)} ({one['case'].replace('1 samples', '1 sample')})"
             for part in parts.values()
             for one in part["measurements"]
             if one["unit"] == "CPU-microseconds a sample"

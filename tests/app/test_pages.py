@@ -500,6 +500,15 @@ def test_costs_are_told_by_machine(tmp_path, monkeypatch, open_page, small):
     assert "the line is of A" in re.sub("<[^>]*>", " ", words).replace("  ", " ")
 
 
+def test_what_serving_costs_is_told_from_its_record(stores, tmp_path, monkeypatch, open_page):
+    (tmp_path / "recorded" / "bench").mkdir(parents=True)
+    measured = {"case": "1 samples a call", "who": "SIM", "unit": "CPU-microseconds a sample", "median": 1967.2}
+    part = {"measurements": [measured], "provenance": {"hardware": {"cpu": "a machine"}}}
+    (tmp_path / "recorded" / "bench" / "serving.json").write_text(json.dumps({"parts": {"crm": part}}), encoding="utf-8")
+    said = next(one.value for one in open_page("cost.py").caption if "Serving" in one.value).replace("\\", "")
+    assert "on a machine (`laser bench serving`): SIM 1.97 (1 sample a call)." in said
+
+
 def test_a_run_that_no_study_has_gets_a_study_of_its_own(stores, tmp_path, monkeypatch, open_page, small):
     from laser_core.study import spec
     from laser_core.study.store import ResultStore

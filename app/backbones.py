@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+import words
 from shared import choose_dataset, heading, number_column, results, shots_in_order, shots_name, show_table, text_column
 from state import choose
 
@@ -51,6 +52,12 @@ if readers.empty:
     )
     st.code("laser doctor --fetch\nlaser demo", language="bash")
 else:
+    ran = {label for options in readers["options"].unique() for label in backbone_of(json.loads(options)).split(", ")} - {"none"}
+    theirs_too = ran & set(theirs["backbone"])
+    st.caption(
+        f"These results, of all data sets, are of {words.markdown(', '.join(sorted(ran)) or 'no language model')}"
+        f"{'.' if theirs_too else ' only; none of the models of the paper was run.'}"
+    )
     left, right = st.columns(2)
     with left:
         there = set(readers["dataset"])

@@ -342,4 +342,4 @@ view = choose("view", "Look closer", list(VIEWS), name=VIEWS.get, kind="buttons"
     "slices": slices,
     "users": users,
 }[view]()
-not_run([name for name in SYSTEMS if name not in set(at_n["system"])], dataset, f"at N = {shots_name(shots)}")
+not_run([name for name in SYSTEMS if name not in set(at_n["system"])], dataset, f"at N = {shots_name(shots)}", shots)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import streamlit as st
 import words
@@ -12,17 +14,20 @@ from shared import (
     heading,
     need_results,
     number_column,
+    of_series,
     results,
     shots_in_order,
     shots_name,
     show_figure,
     show_table,
+    store,
     text_column,
     titles,
 )
 from state import amount, choose
 
 from laser_core import figures
+from laser_core.settings import get_settings
 from laser_core.study import paper, summary
 from laser_core.systems import SYSTEMS
 
@@ -33,7 +38,48 @@ COSTS = {
     "money": ("price of a million predictions", "price"),
 }
 
-heading("Cost and latency", "What an improvement costs: measured on the machine that ran each result, over its whole test set.")
+TIMES = ["fit_seconds", "predict_seconds"]
+
+
+@st.cache_data(show_spinner="Reading where each result was measured …", max_entries=64)
+def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
+    """The processor (and GPU) that each result was measured on."""
+    found = [store(origin).read(key)["provenance"]["hardware"] for key in keys]
+    return [" + ".join(filter(None, (one.get("cpu"), one.get("gpu")))) or "not stated" for one in found]
+
+
+def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Points whose times are means over the seeds of one machine: the one that measured the most systems, where it measured this one."""
+    cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
+    pairs = cells.drop_duplicates(["system", "variant", "machine"])
+    first = pairs["machine"].map(pairs["machine"].value_counts())
+    preferred = pairs.assign(systems=first).sort_values(["systems", "machine"]).drop_duplicates(["system", "variant"], keep="last")
+    cells = cells.merge(preferred[["system", "variant", "machine"]], on=["system", "variant", "machine"])
+    times = cells.groupby(["system", "variant", "machine"], as_index=False)[TIMES].mean()
+    return points.drop(columns=TIMES).merge(times, on=["system", "variant"])
+
+
+def serving() -> str:
+    """What answers cost while serving, as `laser bench serving` recorded it; "" where it is not recorded."""
+    try:
+        parts = json.loads((get_settings().recorded / "bench" / "serving.json").read_text(encoding="utf-8"))["parts"]
+        told = [
+            f"{one['who']} {figures.number(one['median'] / 1000, 2)} ({one['case'].replace('1 samples', '1 sample')})"
+            for part in parts.values()
+            for one in part["measurements"]
+            if one["unit"] == "CPU-microseconds a sample"
+        ]
+        machines = sorted({part["provenance"]["hardware"]["cpu"] for part in parts.values()})
+    except (OSError, ValueError, KeyError):
+        return ""
+    return f" Serving, CPU-milliseconds a sample on {', '.join(machines)} (`laser bench serving`): {words.markdown('; '.join(told))}."
+
+
+heading(
+    "Cost and latency",
+    "What an improvement costs: measured on the machine that ran each result, over its own test rows (a fixed part of the test set where a "
+    "system is slow).",
+)
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -43,7 +89,9 @@ with first:
 points = chosen.summary(dataset)
 with second:
     all_shots = shots_in_order(points["shots"])
-    shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
+    reads = points["system"].map(lambda name: name in SYSTEMS and SYSTEMS[name].family == "llm")
+    most = (shots_in_order(points.loc[reads, "shots"]) or all_shots)[-1]  # where the language model can be compared
+    shots = choose("n", "N (labels)", all_shots, default=most, name=shots_name, help=figures.SHOTS_NOTE)
 with third:
     metric = choose_metric()
 with fourth:
@@ -57,14 +105,21 @@ with st.container(border=True):
     with right:
         daily = amount("daily", "Predictions a day", 1_000_000.0, 1.0, 1e12, help="For the yearly sum in the table.")
 
-shown = summary.widest(points[points["shots"] == shots]).copy()
+shown = summary.widest(points[points["shots"] == shots])
+done = chosen.done
+cells = summary.widest(of_series(done[(done["dataset"] == dataset) & (done["shots"] == shots)], shown))
+shown = on_one_machine(shown, cells)
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
 label, column = COSTS[cost]
 if shown[column].fillna(0).gt(0).any():
     show_figure(
         figures.pareto(
-            shown, metric, column, label, f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
+            shown.drop(columns="machine") if cost == "memory" else shown,
+            metric,
+            column,
+            label,
+            f"{figures.scale_note(shown, titles(), intervals=False)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}",
         ),
         f"cost-{dataset}-{metric}-{shots}-{cost}",
         f"Scatter: test {figures.METRICS[metric].label} against {label} for {len(shown)} systems on {titles()[dataset]}.",
@@ -86,6 +141,7 @@ rows = [
         "Fit": row["fit_seconds"],
         "Memory": row["peak_memory_mb"],
         "Parameters": row["parameters"],
+        "Machine": row["machine"],
     }
     for row in shown.sort_values("per_thousand").to_dict("records")
 ]
@@ -108,4 +164,8 @@ show_table(
 )
 if theirs.empty:
     st.caption(f"The paper has no latency for {words.markdown(titles()[dataset])}.")
-st.caption("Only times from the same machine can be compared; Runs shows the hardware of each result.")
+st.caption("Only times from the same machine can be compared.")
+st.caption(
+    "Seconds of LLM+CRM leave out what its language models spent on the vectors and titles that it takes from a store, once for each item; "
+    f"those of LLM only count stored work at what it cost when it was made.{serving()}"
+)

@@ -85,7 +85,8 @@ show_table(
 st.subheader("Know this", anchor=False)
 st.markdown("\n".join(f"- {words.markdown(trap)}" for trap in card["traps"]) or "No known trap.")
 if card["facts"]:
-    st.markdown("\n".join(f"- {words.markdown(fact)}: {words.markdown(value)}" for fact, value in card["facts"].items()))
+    told = {name.replace("_", " ").capitalize(): f"{value:,}" if isinstance(value, int) else value for name, value in card["facts"].items()}
+    st.markdown("\n".join(f"- {words.markdown(name)}: {words.markdown(value)}" for name, value in told.items()))
 st.subheader("Licence and source", anchor=False)
 st.markdown(f"Licence: {words.markdown(card['licence'])}.\n\nSource: {words.markdown(card['citation'])}.")
 st.caption(f"Version of the parsed data: `{card['version']}`")

@@ -11,10 +11,10 @@ import streamlit as st
 import words
 from shared import (
     ALL,
-    command_for,
     heading,
     in_order,
     number_column,
+    own_study,
     record,
     results,
     shots_in_order,
@@ -27,6 +27,7 @@ from shared import (
 from state import choose, choose_many, go
 
 from laser_core import figures
+from laser_core.study import planning
 
 heading(
     "Runs", "Every result behind the figures: one row a cell (data set, system, options, N, seed). Choose one or two rows to look inside."
@@ -116,12 +117,17 @@ def flat(value: Any, path: str = "") -> dict[str, str]:
 
 
 def command_of(cell: dict[str, Any], variant: str) -> str:
-    """What makes a result again: the study it is part of, and the same fit on its own."""
-    changed = {name: json.dumps(value) for name, value in cell["options"].items() if f"{name}={json.dumps(value)}" in variant}
-    fit = ["laser", "train", cell["system"], cell["dataset"], "--shots", str(cell["shots"]), "--seed", str(cell["seed"])]
-    for name, value in changed.items():
-        fit += ["--option", f"{name}={value}"]
-    return f"{command_for(cell['dataset'], cell['system'])}\n{shlex.join([*fit, '--out', 'models/' + cell['system']])}"
+    """What makes a result again: a study that it is part of, and the same fit on its own."""
+    changed = planning.changed_options(cell["options"], variant)
+    name, dataset, shots, seed = (cell[key] for key in ("system", "dataset", "shots", "seed"))
+    study = planning.study_of(cell, variant)
+    text = (
+        f"laser study run {study}" if study else own_study(planning.study_text(dataset, [name], shots, [seed], cell["test_rows"], changed))
+    )
+    fit = ["laser", "train", name, dataset, "--shots", str(shots), "--seed", str(seed)]
+    for option, value in changed.items():
+        fit += ["--option", f"{option}={json.dumps(value)}"]
+    return f"{text}\n{shlex.join([*fit, '--out', f'models/{name}'])}"
 
 
 keys = list(dict.fromkeys(kept["key"]))
@@ -139,10 +145,9 @@ records = [record(chosen.origin, key) for key in asked]
 for column, one in zip(st.columns(len(records)), records, strict=True):
     with column:
         cell = one["cell"]
-        st.subheader(
-            words.markdown(f"{figures.system_label(cell['system'], one['variant'])}, N = {shots_name(cell['shots'])}, seed {cell['seed']}"),
-            anchor=False,
-        )
+        system = figures.system_label(cell["system"], one["variant"])
+        at = f"N = {shots_name(cell['shots'])}, seed {cell['seed']}"
+        st.subheader(words.markdown(f"{title_of(cell['dataset'])}: {system}, {at}"), anchor=False)
         st.code(command_of(cell, one["variant"]), language="bash", wrap_lines=True)
         if one["curve"]:
             show_figure(

@@ -17,7 +17,7 @@ from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError
 from laser_core.settings import get_settings
-from laser_core.study import paper, spec, summary
+from laser_core.study import paper, planning, summary
 from laser_core.study.store import ResultStore
 from laser_core.systems import SYSTEMS
 
@@ -118,6 +118,8 @@ def sidebar_results() -> Results:
         " · ".join([*(f"{counts[name]:,} {name}" for name in counts.index), *([f"{failed} failed (see Runs)"] if failed else [])])
         or "no results yet"
     )
+    if origin == "mine" and any(get_settings().recorded.glob("*/*/*.json")):
+        st.caption("“recorded” shows the results that come with the kit, on all its data sets.")
     return Results(origin, cells)
 
 
@@ -223,7 +225,7 @@ def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, ke
         label,
         list(known),
         default=first,
-        name=lambda one: words.tidy(figures.system_label(*known[one]), 60),
+        name=lambda one: words.tidy(figures.system_label(*known[one])),
         help=None
         if first is None
         else "At first: of each kind of system the best with the fewest labels and the best with the most. The list has the others.",
@@ -273,33 +275,34 @@ def heading(title: str, lead: str) -> None:
     st.markdown(lead)
 
 
-@st.cache_data(show_spinner=False)
-def _study_cells() -> list[tuple[str, str, str]]:
-    """(study, data set, system) of every cell in the kit's studies."""
-    return [(name, cell.dataset, cell.system) for name in spec.studies() for cell in spec.load_study(name).cells()]
+def own_study(text: str) -> str:
+    """The commands that run a study of one's own, ready to paste."""
+    return f"cat > my-study.toml <<'END'\n{text}END\nlaser study run my-study.toml"
 
 
-def command_for(dataset: str, system: str) -> str:
-    """The command that runs a system on a data set, by the first of the kit's studies that holds both."""
-    for study, its_dataset, its_system in _study_cells():
-        if (its_dataset, its_system) == (dataset, system):
-            return f"laser study run {study}"
-    return (
-        f'laser study run my-study.toml   # a [[grid]] with datasets = ["{dataset}"], systems = ["{system}"]; see `laser study run --help`'
-    )
+def not_run(systems: list[str], dataset: str, where: str, shots: Any = None) -> None:
+    """Say which systems have no result, and the command for each.
 
-
-def not_run(systems: list[str], dataset: str, where: str) -> None:
-    """Say which systems have no result, and the command for each."""
+    Args:
+        shots: The N that is looked at; None: any.
+    """
     if not systems:
         return
     with st.expander(f"Not run {where}: {len(systems)} of {len(SYSTEMS)} systems"):
-        commands: dict[str, list[str]] = {}
+        commands: dict[str | None, list[str]] = {}
         for system in systems:
-            commands.setdefault(command_for(dataset, system), []).append(figures.system_label(system))
-        for command, labels in commands.items():
-            st.markdown(words.markdown(", ".join(labels)))
-            st.code(command, language="bash", wrap_lines=True)
+            if shots == 0 and not SYSTEMS[system].zero_shot:
+                commands.setdefault("", []).append(system)
+            else:
+                commands.setdefault(planning.study_with(dataset, system, shots), []).append(system)
+        for study, names in commands.items():
+            labels = words.markdown(", ".join(map(figures.system_label, names)))
+            if study == "":
+                st.markdown(f"{labels}: cannot do without labels.")
+                continue
+            st.markdown(labels)
+            text = f"laser study run {study}" if study else own_study(planning.study_text(dataset, names, ALL if shots is None else shots))
+            st.code(text, language="bash", wrap_lines=True)
 
 
 def need_results(chosen: Results) -> bool:

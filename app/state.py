@@ -1,22 +1,28 @@
 """The state of a page is its address: every control reads its value from the URL and writes it back there.
 
 So a link reproduces a view, the browser's Back works, and nothing is kept behind the reader's back. A value in the address that does not
-exist gets a message and the default. Values are short ids (`system=din`), never labels.
+exist gets a message and the default; one that ceased to exist because another control changed (the user of the data set before) makes way
+without a word. Values are short ids (`system=din`), never labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 from words import markdown
 
 _MULTIPLE_NONE = "none"  # in the address: "nothing chosen", as apart from "nothing said"
+_BEFORE = "_address_before"  # the address when a control or button last changed it: what stood there then had its place
 
 
-def _complain(label: str, wrong: Sequence[str], shown: str) -> None:
-    """Say that the address asks for something that does not exist."""
+def _complain(key: str, label: str, wrong: Sequence[str], shown: str) -> None:
+    """Say that the address asks for something that does not exist, unless it did until another control changed."""
+    if set(wrong) <= set(st.session_state.get(_BEFORE, {}).get(key, ())):
+        return
     words = ", ".join(markdown(value, 60) for value in wrong)
     st.warning(
         f"The address asks for {label.lower()} “{words}”, which does not exist here: showing {markdown(shown, 80)} instead.",
@@ -26,12 +32,30 @@ def _complain(label: str, wrong: Sequence[str], shown: str) -> None:
 
 def _write(key: str, values: list[str], default: list[str], multiple: bool = False) -> None:
     """Put a control's value into the address; the default leaves no trace there."""
+    _remember()
     if values == default:
         st.query_params.pop(key, None)
     elif values:
         st.query_params[key] = values if multiple else values[0]
     else:
         st.query_params[key] = _MULTIPLE_NONE
+
+
+def _remember() -> None:
+    """Keep what the address says, before it changes."""
+    st.session_state[_BEFORE] = {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def _labels(by_id: Mapping[str, Any], name: Callable[[Any], str]) -> dict[str, str]:
+    """What a reader sees for each option, by its id. Of two alike Streamlit would take one for the other: they show their ids too."""
+    labels = {one: name(option) for one, option in by_id.items()}
+    seen = Counter(labels.values())
+    return {one: label if seen[label] == 1 else f"{label} [{one}]" for one, label in labels.items()}
+
+
+def _widget(key: str, options: Iterable[tuple[str, str]]) -> str:
+    """The widget's own name: another one for other options, or the browser would go on choosing from those that it knew before."""
+    return f"_{key}-{hashlib.sha256(repr(list(options)).encode()).hexdigest()[:8]}"
 
 
 def choose(
@@ -51,13 +75,14 @@ def choose(
         name: What a reader sees for an option.
     """
     by_id = {str(option): option for option in options}
+    labels = _labels(by_id, name)
     fallback = str(default) if default is not None and str(default) in by_id else next(iter(by_id))
     asked = st.query_params.get(key)
     if asked is not None and asked not in by_id:
-        _complain(label, [asked], name(by_id[fallback]))
+        _complain(key, label, [asked], labels[fallback])
         del st.query_params[key]
     value = asked if asked in by_id else fallback
-    widget = f"_{key}"
+    widget = _widget(key, labels.items())
     if st.session_state.get(widget) != value:
         st.session_state[widget] = value
 
@@ -66,7 +91,7 @@ def choose(
 
     draw = st.segmented_control if kind == "buttons" else st.selectbox
     more = {"required": True} if kind == "buttons" else {}
-    shown = (lambda one: markdown(name(by_id[one]))) if kind == "buttons" else (lambda one: name(by_id[one]))  # buttons read Markdown
+    shown = (lambda one: markdown(labels[one])) if kind == "buttons" else labels.get  # buttons read Markdown
     draw(label, list(by_id), key=widget, on_change=changed, format_func=shown, help=help, **more)
     return by_id[value]
 
@@ -86,17 +111,18 @@ def choose_many(
         nothing: What a reader sees when none is chosen.
     """
     by_id = {str(option): option for option in options}
+    labels = _labels(by_id, name)
     fallback = [str(option) for option in (options if default is None else default) if str(option) in by_id]
     asked = st.query_params.get_all(key)
     known = [value for value in by_id if value in asked]
     wrong = [value for value in asked if value not in by_id and value != _MULTIPLE_NONE]
     value = known if known or asked == [_MULTIPLE_NONE] else fallback
     if wrong:
-        _complain(label, wrong, ", ".join(name(by_id[one]) for one in value) or "nothing")
+        _complain(key, label, wrong, ", ".join(labels[one] for one in value) or "nothing")
         st.query_params.pop(key, None)
         if known:
             st.query_params[key] = known
-    widget = f"_{key}"
+    widget = _widget(key, labels.items())
     if st.session_state.get(widget) != value:
         st.session_state[widget] = value
 
@@ -109,7 +135,7 @@ def choose_many(
         list(by_id),
         key=widget,
         on_change=changed,
-        format_func=lambda one: name(by_id[one]),
+        format_func=labels.get,
         help=help,
         placeholder=nothing,
     )
@@ -121,7 +147,7 @@ def switch(key: str, label: str, default: bool = False, help: str | None = None)
     words = {"yes": True, "no": False}
     asked = st.query_params.get(key)
     if asked is not None and asked not in words:
-        _complain(label, [asked], "yes" if default else "no")
+        _complain(key, label, [asked], "yes" if default else "no")
         del st.query_params[key]
     value = words.get(asked, default)
     widget = f"_{key}"
@@ -143,7 +169,7 @@ def amount(key: str, label: str, default: float, low: float, high: float, help: 
         if not low <= value <= high:  # also false for what is not a number
             raise ValueError
     except ValueError:
-        _complain(label, [asked or ""], f"{default:g}")
+        _complain(key, label, [asked or ""], f"{default:g}")
         del st.query_params[key]
         value = default
     widget = f"_{key}"
@@ -159,6 +185,7 @@ def amount(key: str, label: str, default: float, low: float, high: float, help: 
 
 def go(**values: Any) -> None:
     """Change the address from a button's callback; None takes a value out."""
+    _remember()
     for key, value in values.items():
         if value is None:
             st.query_params.pop(key, None)

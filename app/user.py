@@ -68,6 +68,20 @@ def searched(dataset: CTRDataset, row: int, most: int) -> np.ndarray:
     return search(dataset, np.array([row]), group_vectors(dataset), most)[0]
 
 
+def rows_of(origin: str, cells: pd.DataFrame) -> np.ndarray:
+    """The test samples that every one of some results has an answer for: a smaller test set is part of a larger one."""
+    if cells.empty:
+        return np.array([], dtype=np.int64)
+    try:
+        return predictions(origin, cells.loc[cells["test_rows"].idxmin(), "key"])["row"].to_numpy()
+    except LaserError:  # said where its answers are shown
+        return np.array([], dtype=np.int64)
+
+
+def samples(number: int) -> str:
+    return f"{number:,} test sample{'' if number == 1 else 's'}"
+
+
 first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")
 with first:
     name = choose_dataset(chosen.datasets())
@@ -75,7 +89,12 @@ dataset = open_dataset(name)
 if dataset is None:
     st.stop()
 about = dataset.about
+done = chosen.done[chosen.done["dataset"] == name]
+language = done[[name in SYSTEMS and SYSTEMS[name].family == "llm" for name in done["system"]]]  # its prompts are what to see here
 users = test_users(name, dataset.version)
+answered = rows_of(chosen.origin, language)
+by_model = pd.Series(dataset.sample_user(answered)).value_counts().reindex(users.index, fill_value=0)
+users = users[by_model.sort_values(ascending=False, kind="stable").index]  # first those whom the language model was asked about most
 with second:
     id_field = dataset.field(about.user_field)
     user = int(
@@ -83,16 +102,20 @@ with second:
             "user",
             "User",
             [int(code) for code in users.index],
-            name=lambda code: f"{id_field.text(code)}  ·  {users[code]} test samples",
-            help="Users with test samples. Type to search by id.",
+            name=lambda code: f"{id_field.text(code)}  ·  {samples(users[code])}",
+            help="Users with test samples; first those with the most answers of a language model. Type to search by id.",
         )
     )
 with third:
-    st.button("Draw a user", icon=":material/casino:", on_click=lambda: go(user=random.choice(users.index), sample=None), width="stretch")
+    known = by_model.index[by_model > 0] if (by_model > 0).any() else users.index
+    st.button(
+        "Draw a user", icon=":material/casino:", on_click=lambda: go(user=random.choice(known), sample=None, part=None), width="stretch"
+    )
 
 # ---- what was asked ------------------------------------------------------------------------------------------------------------
 
 rows = dataset.test[dataset.sample_user(dataset.test) == user]
+rows = rows[np.argsort(~np.isin(rows, answered), kind="stable")]  # first those that the language model was asked about
 total = len(rows)
 if total > MOST_CANDIDATES:
     pages = -(-total // MOST_CANDIDATES)
@@ -103,12 +126,10 @@ if total > MOST_CANDIDATES:
         name=lambda part: f"{(part - 1) * MOST_CANDIDATES + 1} to {min(part * MOST_CANDIDATES, total)} of {total}",
     )
     rows = rows[(page - 1) * MOST_CANDIDATES : page * MOST_CANDIDATES]
-done = chosen.done[chosen.done["dataset"] == name]
 left, right = st.columns(2, vertical_alignment="bottom")
 with left:
     options = shots_in_order(done["shots"])
-    asked = done[[name in SYSTEMS and SYSTEMS[name].family == "llm" for name in done["system"]]]  # its prompts are what to see here
-    most = shots_in_order(asked["shots"] if len(asked) else done["shots"])[-1]
+    most = shots_in_order(language["shots"] if len(language) else done["shots"])[-1]
     shots = choose("n", "Models fitted on N labels", options, default=most, name=shots_name, help=figures.SHOTS_NOTE)
 with right:
     seeds = sorted(done["seed"].unique())
@@ -143,20 +164,20 @@ for cell in cells.to_dict("records"):
 answers = pd.DataFrame(answers, columns=["row", "candidate", "label", "system", "name", "probability"])
 
 profile = {field: dataset.field(field).text(user) or "unknown" for field in about.profile_fields}
-history_all = dataset.history_events(int(rows[0]), 0)
-with st.container(border=True):
-    facts = st.columns(4 + len(profile))
-    facts[0].metric("User", words.markdown(id_field.text(user), 30))
-    for place, (field, value) in enumerate(profile.items(), start=1):
-        facts[place].metric(words.markdown(field.capitalize(), 30), words.markdown(value, 30))
-    liked = float(dataset.event_label[history_all].mean()) if len(history_all) else float("nan")
-    facts[-3].metric("Ratings before", f"{len(history_all):,}", help="Ratings earlier than the first candidate below.")
-    facts[-2].metric(
+history_all = dataset.history_events(int(rows.min()), 0)
+liked = float(dataset.event_label[history_all].mean()) if len(history_all) else float("nan")
+with st.container(border=True, horizontal=True, gap="large"):
+    st.metric("User", words.markdown(id_field.text(user), 30), width="content")
+    for field, value in profile.items():
+        st.metric(words.markdown(field.capitalize(), 30), words.markdown(value, 30), width="content")
+    st.metric("Ratings before", f"{len(history_all):,}", help="Ratings earlier than the first candidate below.", width="content")
+    st.metric(
         "Liked before",
         "—" if not len(history_all) else f"{liked:.0%}",
         help=f"Share of those ratings that are positive ({words.markdown(about.label_rule)}).",
+        width="content",
     )
-    facts[-1].metric("Candidates", f"{len(rows)}", help="Test samples shown below.")
+    st.metric("Candidates", f"{len(rows)}", help="Test samples shown below.", width="content")
 
 st.subheader("Candidates: what each system said, and the truth", anchor=False)
 order = [int(row) for row in rows]
@@ -194,11 +215,14 @@ else:
             },
         },
     )
-    missing = [label for label in answers["name"].unique() if answers[answers["name"] == label]["row"].nunique() < len(order)]
-    if missing:
-        st.caption(
-            f"Not every candidate is in the test rows of {words.markdown(', '.join(missing))}: slow systems see a fixed part of them."
-        )
+names = [figures.system_label(*pair) for pair in zip(cells["system"], cells["variant"], strict=True)]
+found = answers["name"].value_counts().reindex(names, fill_value=0)
+for text, lacking in (
+    ("No answer for any of these candidates", found.index[found == 0]),
+    ("No answer for some of these candidates", found.index[(found > 0) & (found < len(order))]),
+):
+    if len(lacking):
+        st.caption(f"{text}: {words.markdown(', '.join(lacking))}. Slow systems are tested on a fixed part of the test set.")
 
 # ---- one sample ----------------------------------------------------------------------------------------------------------------
 

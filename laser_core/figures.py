@@ -108,6 +108,7 @@ def system_label(system: str, variant: str = "") -> str:
 
 # ---- words in figures ----------------------------------------------------------------------------------------------------
 
+LONGEST = 300  # characters of a system's label that tell it from others
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -117,6 +118,22 @@ def plain(text: object, longest: int = 60) -> str:
     if len(words) > longest:
         words = words[: longest - 1].rstrip() + "…"
     return html.escape(words, quote=False).replace("$", "&#36;")
+
+
+_OPTION = re.compile(r'\b(\w+)=("[^"]*"|\[[^\]]*\]|[^\s,)]+)')
+
+
+def in_lines(name: str, width: int = 36) -> str:
+    """A system's whole label for a legend or an axis: options in words (statistics=false: no statistics), in lines instead of cut.
+
+    What is cut looks alike, and what looks alike on an axis is one place.
+    """
+
+    def words(option: re.Match[str]) -> str:
+        key, value = option[1].replace("_", " "), option[2].strip('"')
+        return {"true": key, "false": f"no {key}", "0.0": f"no {key}"}.get(value, f"{key} {value}")
+
+    return "<br>".join(plain(line) for line in _wrap(_OPTION.sub(words, name), width))
 
 
 @dataclass(frozen=True)
@@ -171,12 +188,13 @@ def _span(values: Iterable[float]) -> str:
     return "?" if not known else count(known[0]) if known[0] == known[-1] else f"{count(known[0])}-{count(known[-1])}"
 
 
-def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None) -> str:
+def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None, intervals: bool = True) -> str:
     """Data set, seeds and test rows of the results in a table, in one line.
 
     Args:
         summary: Rows with `dataset`, `seeds`, `test_rows`.
         titles: Names of data sets as people say them.
+        intervals: Whether the figure draws any.
     """
     if summary.empty:
         return ""
@@ -189,16 +207,23 @@ def scale_note(summary: pd.DataFrame, titles: Mapping[str, str] | None = None) -
         most = sizes.index.max()
         few = [f"{count(rows)} for {', '.join(map(plain, map(system_label, systems)))}" for rows, systems in sizes.items() if rows != most]
         test = f"{count(most)} test rows ({'; '.join(few)})"
-    return f"{names} · {seeds} seed{'' if seeds == '1' else 's'} · {test} · 95 % intervals over seeds and test users"
+    return f"{names} · {seeds} seed{'' if seeds == '1' else 's'} · {test}" + " · 95 % intervals over seeds and test users" * intervals
 
 
-def _finish(figure: go.Figure, note: str, height: int, title: str = "") -> go.Figure:
-    """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme."""
+def _finish(figure: go.Figure, note: str, height: int, title: str = "", width: int = 60) -> go.Figure:
+    """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme.
+
+    Args:
+        height: Of a figure with a short legend and note; longer ones make it higher instead of pressing the picture.
+        width: Characters a line under the x-axis: as many as a telephone has room for beside the words at the y-axis.
+    """
+    lines = _wrap(note, width)
     axis = [
-        words
-        for words in (figure.layout.xaxis.title.text, *(f"<span style='font-size:12px'>{line}</span>" for line in _wrap(note, 88)))
-        if words
+        *_wrap(figure.layout.xaxis.title.text or "", width * 5 // 6),
+        *(f"<span style='font-size:12px'>{line}</span>" for line in lines),
     ]
+    legend = [trace.name.count("<br>") + 1 for trace in figure.data if trace.name and trace.showlegend is not False]
+    height += 16 * max(len(lines) - 3, 0) + (10 * sum(legend) if len(legend) > 4 else 0)
     figure.update_layout(
         title={"text": plain(title, 140), "font": {"size": 16}, "x": 0, "xanchor": "left"} if title else None,
         height=height,
@@ -311,13 +336,13 @@ def sample_efficiency(
     series = _series(summary)
     band_alpha = 0.13 if len(series) <= 4 else 0.52 / len(series)  # many bands over one another must not hide the lines
     for system, name, rows in series:
-        look = style(system, rows["variant"].iloc[0])
+        look, whole = style(system, rows["variant"].iloc[0]), in_lines(name, 60)
         rows = rows.dropna(subset=[metric, x]).sort_values(x)
         for value in rows.loc[rows["train_rows"] == 0, metric]:  # without labels: no place on a logarithmic axis, but a level to start from
             figure.add_hline(
                 y=value,
                 line={"dash": "dot", "width": 1.5, "color": look.colour},
-                annotation={"text": f"{plain(name)}, N = 0", "font": {"size": 12, "color": look.colour}},
+                annotation={"text": f"{whole}, N = 0", "font": {"size": 12, "color": look.colour}},
                 annotation_position="bottom right",
             )
         rows = rows[(rows[x] > 0) & (rows["train_rows"] > 0)]
@@ -341,7 +366,7 @@ def sample_efficiency(
         figure.add_scatter(
             x=rows[x],
             y=rows[metric],
-            name=plain(name),
+            name=in_lines(name),
             legendgroup=name,
             mode="lines+markers",
             line={"color": look.colour, "dash": look.dash, "width": look.width},
@@ -355,7 +380,7 @@ def sample_efficiency(
                     [count(value) for value in rows["test_rows"]],
                 ]
             ),
-            hovertemplate=f"<b>{plain(name)}</b><br>N = %{{customdata[0]}} (labels seen: %{{customdata[1]}})<br>{measure.label} %{{y:.4f}} "
+            hovertemplate=f"<b>{whole}</b><br>N = %{{customdata[0]}} (labels seen: %{{customdata[1]}})<br>{measure.label} %{{y:.4f}} "
             "(95 %: %{customdata[2]})<br>%{customdata[3]} seeds, %{customdata[4]} test rows<extra></extra>",
         )
     for name, value in (references or {}).items():
@@ -377,12 +402,26 @@ def sample_efficiency(
         ticks = summary[summary[x] > 0].drop_duplicates(x).sort_values(x)
         words = [f"all<br>({count(rows)})" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
+    elif (drawn := summary.loc[(summary["train_rows"] > 0) & (summary[x] > 0), x]).size:
+        figure.update_xaxes(**_log_ticks(drawn.min(), drawn.max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     note = scale_note(summary, titles)
     if (heights := _room(summary, metric, references or {})) is not None:
         figure.update_yaxes(range=heights)
         note += " · bands are cut off at the edge of the picture"
     return _finish(figure, f"{note}. {SHOTS_NOTE}", 520, title)
+
+
+def _log_ticks(low: float, high: float, most: int = 6) -> dict[str, list]:
+    """Ticks of a logarithmic axis that can be read one by one, at most `most`: Plotly's own say 2 for 200, and 10µ for a price."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        values = [value for power in powers for step in steps if low / 1.3 <= (value := step * 10.0**power) <= high * 1.3]
+        if len(values) <= most:
+            break
+    values = values[:: -(-len(values) // most) or 1]
+    words = [f"{value:,.10g}" if value >= 1 else np.format_float_positional(value, 12, trim="-") for value in values]
+    return {"tickvals": values, "ticktext": words}
 
 
 def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float]) -> tuple[float, float] | None:
@@ -465,13 +504,13 @@ def comparison(
     series = sorted(_series(summary), key=lambda group: measure.better * group[2][metric].iloc[0])
     for system, name, rows in series:
         row = rows.iloc[0]
-        look = style(system, row["variant"])
+        look, whole = style(system, row["variant"]), in_lines(name, 60)
         low, high = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
         figure.add_scatter(
             x=[row[metric]],
-            y=[plain(name)],
+            y=[plain(name, LONGEST)],
             mode="markers",
-            name=plain(name),
+            name=in_lines(name),
             showlegend=False,
             marker={"symbol": look.symbol, "size": 13, "color": look.colour},
             error_x={
@@ -483,9 +522,9 @@ def comparison(
                 "thickness": 2,
                 "width": 6,
             },
-            hovertemplate=f"<b>{plain(name)}</b><br>{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})<extra></extra>",
+            hovertemplate=f"<b>{whole}</b><br>{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})<extra></extra>",
         )
-    known = [(plain(name), (paper or {}).get(system)) for system, name, _ in series]
+    known = [(plain(name, LONGEST), (paper or {}).get(system)) for system, name, _ in series]
     known = [(name, value) for name, value in known if value is not None]
     if known:
         figure.add_scatter(
@@ -494,11 +533,19 @@ def comparison(
             mode="markers",
             name="the paper (all data)",
             marker={"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}},
-            hovertemplate="<b>paper</b>: %{x:.4f}<extra>%{y}</extra>",
+            hovertemplate="<b>paper</b>: %{x:.4f}<extra></extra>",
         )
     figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
-    figure.update_yaxes(showgrid=True)
-    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 150 + 44 * max(len(series), 2), title)
+    _name_rows(figure, [name for _, name, _ in series])
+    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 150 + 48 * max(len(series), 2), title, width=40)
+
+
+def _name_rows(figure: go.Figure, names: Iterable[str]) -> None:
+    """A row a system: its place goes by the whole label, and that is what stands beside it, in lines."""
+    names = list(names)
+    rows = {plain(name, LONGEST): in_lines(name, 34) for name in names}
+    figure.update_yaxes(tickvals=list(rows), ticktext=list(rows.values()), tickfont={"size": 12})
+    figure.update_yaxes(range=[-0.7, len(rows) - 0.3], showgrid=True)
 
 
 # ---- one user --------------------------------------------------------------------------------------------------------------
@@ -528,15 +575,15 @@ def candidates(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figur
             layer="below",
         )
     for name, rows in table.groupby("name", sort=False):
-        look = _style_by_name(rows["system"].iloc[0], name)
+        look, whole = _style_by_name(rows["system"].iloc[0], name), in_lines(name, 60)
         figure.add_scatter(
             x=rows["probability"],
             y=[order.index(candidate) for candidate in rows["candidate"]],
             mode="markers",
-            name=plain(name),
+            name=in_lines(name),
             marker={"symbol": look.symbol, "size": 12, "color": look.colour, "line": {"width": 0.5, "color": "rgba(255,255,255,.6)"}},
             customdata=[plain(candidate, 90) for candidate in rows["candidate"]],
-            hovertemplate=f"<b>%{{customdata}}</b><br>{plain(name)}: %{{x:.3f}}<extra></extra>",
+            hovertemplate=f"<b>%{{customdata}}</b><br>{whole}: %{{x:.3f}}<extra></extra>",
         )
     words = [f"{plain(candidate, 46)}  {'●' if labels[candidate] else '○'}" for candidate in order]
     figure.add_vline(x=0.5, line={"dash": "dot", "width": 1, "color": INK})
@@ -603,12 +650,13 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     figure = go.Figure()
     measure = METRICS[metric]
     for row in table.sort_values("gap", ascending=measure.better > 0).to_dict("records"):
-        look, name = style(row["system"], row["variant"]), plain(system_label(row["system"], row["variant"]))
+        look, name = style(row["system"], row["variant"]), system_label(row["system"], row["variant"])
+        whole = in_lines(name, 60)
         figure.add_scatter(
             x=[row["gap"]],
-            y=[name],
+            y=[plain(name, LONGEST)],
             mode="markers",
-            name=name,
+            name=in_lines(name),
             showlegend=False,
             marker={"symbol": look.symbol, "size": 13, "color": look.colour},
             error_x={
@@ -620,13 +668,14 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
                 "thickness": 2,
                 "width": 6,
             },
-            hovertemplate=f"<b>{name}</b><br>%{{x:+.4f}} (95 %: {row['low']:+.4f} to {row['high']:+.4f})<br>p = {row['p_holm']:.3g} after "
+            hovertemplate=f"<b>{whole}</b><br>%{{x:+.4f}} (95 %: {row['low']:+.4f} to {row['high']:+.4f})<br>p = {row['p_holm']:.3g} after "
             f"Holm, {count(row['test_rows'])} common test rows<extra></extra>",
         )
     figure.add_vline(x=0, line={"width": 1.5, "color": INK})
     side = "right" if measure.better > 0 else "left"
-    figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline)} (further {side} is better)", tickformat="+.3f")
-    return _finish(figure, note, 130 + 44 * max(len(table), 2), title)
+    figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.3f")
+    _name_rows(figure, [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)])
+    return _finish(figure, note, 130 + 48 * max(len(table), 2), title, width=40)
 
 
 Scored = tuple[str, str, np.ndarray, np.ndarray]
@@ -651,7 +700,11 @@ def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure
         look = _style_by_name(system, name)
         false_rate, true_rate = _roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
         figure.add_scatter(
-            x=false_rate, y=true_rate, mode="lines", name=plain(name), line={"color": look.colour, "dash": look.dash, "width": look.width}
+            x=false_rate,
+            y=true_rate,
+            mode="lines",
+            name=in_lines(name),
+            line={"color": look.colour, "dash": look.dash, "width": look.width},
         )
     figure.update_xaxes(title="share of negatives called positive", range=[0, 1])
     figure.update_yaxes(title="share of positives found", range=[0, 1])
@@ -665,16 +718,16 @@ def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> g
         x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip"
     )
     for system, name, labels, probabilities in results:
-        look, curve = _style_by_name(system, name), reliability(labels, probabilities)
+        look, whole, curve = _style_by_name(system, name), in_lines(name, 60), reliability(labels, probabilities)
         figure.add_scatter(
             x=curve.predicted,
             y=curve.observed,
             mode="lines+markers",
-            name=plain(name),
+            name=in_lines(name),
             line={"color": look.colour, "dash": look.dash, "width": look.width},
             marker={"symbol": look.symbol, "size": 8, "color": look.colour},
             customdata=[count(samples) for samples in curve.count],
-            hovertemplate=f"<b>{plain(name)}</b><br>said %{{x:.2f}}, was %{{y:.2f}} (%{{customdata}} samples)<extra></extra>",
+            hovertemplate=f"<b>{whole}</b><br>said %{{x:.2f}}, was %{{y:.2f}} (%{{customdata}} samples)<extra></extra>",
         )
     figure.update_xaxes(title="probability stated", range=[0, 1])
     figure.update_yaxes(title="share of positives observed", range=[0, 1])
@@ -695,10 +748,10 @@ def score_distribution(result: Scored, note: str = "", title: str = "") -> go.Fi
             name=words,
             marker={"color": colour},
             customdata=counts,
-            hovertemplate=f"%{{customdata:,}} {words} near %{{x:.2f}}<extra>{plain(name)}</extra>",
+            hovertemplate=f"%{{customdata:,}} {words} near %{{x:.2f}}<extra>{in_lines(name)}</extra>",
         )
     figure.update_layout(barmode="overlay")
-    figure.update_xaxes(title=f"probability by {plain(name)}", range=[0, 1])
+    figure.update_xaxes(title=f"probability by {plain(name, LONGEST)}", range=[0, 1])
     figure.update_yaxes(title="samples: negatives | positives", tickformat=",d")
     return _finish(figure, note, 340, title)
 
@@ -713,7 +766,7 @@ def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str
     figure = go.Figure()
     words = table.sort_values("place")["slice"].unique().tolist()
     for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
-        look, rows, name = style(system, variant), rows.sort_values("place"), plain(system_label(system, variant))
+        look, rows, name = style(system, variant), rows.sort_values("place"), in_lines(system_label(system, variant))
         figure.add_scatter(
             x=rows["slice"],
             y=rows[metric],
@@ -750,7 +803,7 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
     figure.add_hline(y=0, line={"width": 1, "color": INK})
     figure.update_xaxes(title="test users, most helped first")
     figure.update_yaxes(title="log loss saved")
-    note = f"Log loss of {plain(second)} minus that of {plain(first)}, mean over a user's test samples. {note}"
+    note = f"Log loss of {plain(second, LONGEST)} minus that of {plain(first, LONGEST)}, mean over a user's test samples. {note}"
     return _finish(figure, note, 380, title)
 
 
@@ -758,19 +811,22 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
 
 
 def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "") -> go.Figure:
-    """Quality against cost; the line joins the systems that no other beats in both.
+    """Quality against cost; the line joins the systems that no other beats in both, of those on the machine that measured the most.
 
     Of more than a dozen systems the legend names only those on the line, or it would take the room of the picture; the pointer tells
     the others.
 
     Args:
-        table: One row a system with `system`, `variant`, the metric and the column `cost` (positive).
+        table: One row a system with `system`, `variant`, the metric and the column `cost` (positive), and, where it matters, the `machine`
+            that it was measured on.
     """
     figure = go.Figure()
     measure = METRICS[metric]
     table = table[table[cost] > 0].sort_values(cost, ignore_index=True)
-    quality = measure.better * table[metric]
-    front = table[quality > quality.cummax().shift(fill_value=-np.inf)]
+    machines = table["machine"] if "machine" in table else pd.Series("", index=table.index)
+    elsewhere = machines != machines.mode().max()
+    quality = (measure.better * table[metric])[~elsewhere]
+    front = table.loc[quality.index[quality > quality.cummax().shift(fill_value=-np.inf)]]
     if len(front) > 1:
         figure.add_scatter(
             x=front[cost],
@@ -781,22 +837,27 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
             hoverinfo="skip",
         )
     for number, row in table.iterrows():
-        look, name = style(row["system"], row["variant"]), plain(system_label(row["system"], row["variant"]))
+        look, name = style(row["system"], row["variant"]), in_lines(system_label(row["system"], row["variant"]))
         figure.add_scatter(
             showlegend=len(table) <= 12 or number in front.index,
             x=[row[cost]],
             y=[row[metric]],
             mode="markers",
             name=name,
-            marker={"symbol": look.symbol, "size": 14, "color": look.colour},
-            hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra></extra>",
+            marker={"symbol": look.symbol, "size": 14, "color": look.colour, "opacity": 0.4 if elsewhere[number] else 1},
+            hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra>"
+            f"{plain(machines[number])}</extra>",
         )
-    decades = np.log10(table[cost].max() / table[cost].min())
-    step = 1 if decades > 4 else "D2" if decades > 1 else None  # every power of ten; 1, 2, 5; or whatever is even
-    figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log", dtick=step, tickformat="~g")
+    figure.update_xaxes(title=f"{plain(cost_label, 100)} (log scale)", type="log")
+    if len(table):
+        figure.update_xaxes(**_log_ticks(table[cost].min(), table[cost].max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".4~f")
+    parts = [note.removesuffix(".")]
+    if elsewhere.any():
+        parts.append(f"the line is of {plain(machines[~elsewhere].iloc[0])}; pale: another machine, whose times do not compare")
     if len(table) > 12:
-        note = " · ".join(filter(None, [note.removesuffix("."), "the legend names the systems on the line, the pointer any other"]))
+        parts.append("the legend names the systems on the line, the pointer any other")
+    note = " · ".join(filter(None, parts)) if len(parts) > 1 else note
     return _finish(figure, note, 480, title)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -149,6 +150,12 @@ def test_data_list(small):
     assert "movielens-small" in laser("data", "list").stdout
 
 
+def test_bundled_data_is_here_before_its_first_use(empty_home):
+    rows = {row["name"]: row["here"] for row in json.loads(laser("data", "list", "--json").stdout)}
+    assert rows["movielens-small"]
+    assert not rows["ml-1m"]
+
+
 def test_data_get_and_card(small):
     assert laser("data", "get", "movielens-small").stdout.startswith("movielens-small: 671 users, 9,066 items, 100,004 ratings")
     card = json.loads(laser("data", "card", "movielens-small", "--json").stdout)
@@ -212,6 +219,21 @@ def test_score_of_a_part_of_each_split(trained, small, tmp_path):
         assert rows.isin(getattr(small, split)).all()
 
 
+def test_score_without_a_file_tells_the_metrics(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(laser("score", trained, "movielens-small", "--rows", "40", "--json").stdout)
+    written = json.loads(laser("score", trained, "movielens-small", "--rows", "40", "--json", "--out", "rows.csv").stdout)
+    assert told == written
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_what_is_replaced_is_said(tmp_path):
+    folder, out = tmp_path / "model", tmp_path / "rows.csv"
+    train = ("train", "popularity", "movielens-small", "--shots", "64", "--out", folder)
+    score = ("score", folder, "movielens-small", "--rows", "40", "--out", out)
+    assert [("replaced" in laser(*words).stderr) for words in (train, score, train, score)] == [False, False, True, True]
+
+
 # ---- studies ---------------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +292,27 @@ def test_study_table_holds_means_of_the_stored_cells(ran):
     assert f"{rows[0]['auc']:.4f}"[1:] in text
     assert "N = 64" in text
     assert "6,164" in text
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_no_number_of_a_table_is_broken(columns, monkeypatch, capsys):
+    from laser_core.cli.console import print_table
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    heads = [f"N = {4**power}" for power in range(2, 9)]
+    row = [f".7{place}34\n.7{place}1-.7{place}9" for place in range(len(heads))]
+    print_table("A title", ["system", *heads, "test rows"], [["A long name of a system", *row, "97,002"]], numbers=[*heads, "test rows"])
+    words = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out).replace("-", " ").split()
+    for place, head in enumerate(heads):
+        assert {head.split()[-1], f".7{place}34", f".7{place}1", f".7{place}9"} <= set(words)
+    assert "97,002" in words
+
+
+def test_stores_that_agree_say_so(ran):
+    result = laser("study", "diff", ran, ran)
+    assert result.stdout == "no cell came out different\n"
+    assert "8 same" in result.stderr
 
 
 def test_a_table_of_nothing_says_not_run(store):
@@ -360,6 +403,7 @@ def test_app_outside_a_clone(monkeypatch, tmp_path):
         (["train", "history-lr", "movielens-small", "--option", "sead=1", "--out", "x"], "unknown option 'sead'"),
         (["train", "history-lr", "movielens-small", "--option", "nonsense", "--out", "x"], "NAME=VALUE"),
         (["train", "history-lr", "movielens-small", "--shots", "many", "--out", "x"], "whole number"),
+        (["train", "history-lr", "ml-1m", "--shots", "abc", "--out", "x"], "'abc' is no number of rows"),
         (["train", "history-lr", "movielens-small", "--shots", "0", "--out", "x"], "learns from labels and got none"),
         (["train", "history-lr", "movielens-small", "--shots", "1,000,000", "--out", "x"], "49,070 training samples"),
         (["train", "history-lr", "movielens-small", "--shots", "1", "--out", "x"], "one class only"),

@@ -224,6 +224,53 @@ def test_comparison_puts_the_best_on_top_and_the_paper_beside():
     assert [trace.y[0] for trace in worse_is_better.data] == ["Laser, LLM only", "DIN"]
 
 
+LONG = "statistics=false, nearby=0.0, familiar=false"
+ALIKE = ["", LONG, f'{LONG}, vectors="random"', f'{LONG}, vectors="none"', f'{LONG}, vectors="random", backbone_crm="deepfm"']
+"""options whose labels begin alike"""
+
+
+def test_systems_that_begin_alike_have_a_row_each():
+    table = pd.concat(points(system="laser-crm", variant=variant, auc=0.6 + place / 100).tail(1) for place, variant in enumerate(ALIKE))
+    by_gap = pd.DataFrame(
+        {"system": "laser-crm", "variant": ALIKE, "gap": 0.1, "low": 0.0, "high": 0.2, "p_holm": 0.5, "seeds": 3, "test_rows": 9}
+    )
+    for figure in (figures.comparison(table), figures.gaps(by_gap, "auc", "DIN")):
+        assert len({trace.y[0] for trace in figure.data}) == len(ALIKE)
+        axis = figure.layout.yaxis
+        assert set(axis.tickvals) == {trace.y[0] for trace in figure.data}
+        assert len(set(axis.ticktext)) == len(ALIKE)
+        assert max(len(line) for words in axis.ticktext for line in words.split("<br>")) <= 40
+
+
+def test_a_legend_cuts_nothing_off():
+    table = pd.concat(points(system="laser-crm", variant=variant) for variant in ALIKE)
+    names = list(lines(figures.sample_efficiency(table)))
+    assert len(set(names)) == len(ALIKE)
+    assert not any("…" in name for name in names)
+    longest = max(names, key=len).replace("<br>", " ")
+    assert longest == "Laser, LLM+CRM (no statistics, no nearby, no familiar, vectors random, backbone crm deepfm)"
+
+
+def test_a_long_legend_and_note_get_room_of_their_own():
+    one = figures.sample_efficiency(points())
+    many = figures.sample_efficiency(pd.concat(points(system="laser-crm", variant=variant) for variant in ALIKE))
+    assert many.layout.height > one.layout.height
+    words = axis_words(figures.comparison(points(test_rows=123456).tail(1), titles={"movielens-small": "A long title " * 4}))
+    assert words.count("A long title") == 4, "in lines, whole"
+
+
+@pytest.mark.parametrize("low, high", [(33, 900), (1.2e-5, 9.9e-5), (0.004, 80_000), (3.1, 3.3), (5, 5), (64, 800_000), (1e-7, 1e9)])
+def test_every_tick_of_a_logarithmic_axis_says_its_value(low, high):
+    table = points().assign(labels_seen=np.geomspace(low, high, len(points())))
+    axis = figures.sample_efficiency(table, x="labels_seen").layout.xaxis
+    assert 1 <= len(axis.tickvals) <= 6
+    for value, words in zip(axis.tickvals, axis.ticktext, strict=True):
+        assert float(words.replace(",", "")) == pytest.approx(value)
+        assert low / 2 <= value <= high * 2
+    if high / low > 10:
+        assert len(axis.tickvals) >= 2
+
+
 def test_candidates_shows_probability_and_truth():
     table = pd.DataFrame(
         {
@@ -295,6 +342,19 @@ def test_pareto_joins_only_what_nothing_beats():
     )
     front = lines(figures.pareto(table, "auc", "seconds", "seconds"))["no system is better and cheaper"]
     assert list(front.x) == [1.0, 5.0]
+
+
+def test_pareto_joins_only_what_one_machine_measured():
+    table = points().drop_duplicates("system").assign(predict_seconds=[1.0, 2.0])
+    table = pd.concat([table, table.assign(variant="x=1", auc=0.9, predict_seconds=0.5).head(1)], ignore_index=True)
+    table["machine"] = ["A", "A", "B"]
+    figure = figures.pareto(table, "auc", "predict_seconds", "seconds")
+    line, *marks = figure.data
+    assert list(line.x) == [1.0, 2.0], "the best and cheapest, B's, is not on it"
+    assert {(mark.x[0], mark.marker.opacity) for mark in marks} == {(1.0, 1), (2.0, 1), (0.5, 0.4)}
+    assert "the line is of A; pale: another machine" in axis_words(figure)
+    alike = figures.pareto(table.drop(columns="machine"), "auc", "predict_seconds", "seconds")
+    assert len(alike.data) == 3, "nothing to join: one is better and cheaper than all"
 
 
 def test_pareto_of_many_systems_names_those_on_the_line():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -114,11 +115,30 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(width=None if sys.stdout.isatty() else 200)  # a file or a pipe has no edge to fit
+    heads, cells = list(columns), [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+    def width(place: int) -> int:
+        """What a column needs: half a number on a line would be another number; a name may be folded."""
+        texts = [heads[place], *(row[place] for row in cells)]
+        return max(len(line) for text in texts for line in text.splitlines() or [""]) if columns[place] in numbers else 10
+
+    def needed() -> int:
+        return sum(width(place) + 2 for place in range(len(columns)))
+
+    if needed() > console.width:  # intervals and heads on one line more
+        heads = ["\n".join(head.rsplit(" ", 1)) if head in numbers else head for head in heads]
+        cells = [
+            [re.sub(r"(?<=\d)-(?=\.)", "-\n", cell) if head in numbers else cell for head, cell in zip(columns, row, strict=True)]
+            for row in cells
+        ]
+    console.width = max(console.width, needed())  # on a still narrower terminal lines go on below, but no number is cut
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in numbers else "left", overflow="fold", min_width=10 if column == columns[0] else None
-        )
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False)  # a file or a pipe has no edge to fit
+    for place, head in enumerate(heads):
+        if columns[place] in numbers:
+            table.add_column(head, justify="right", no_wrap=True, width=width(place))
+        else:
+            table.add_column(head, overflow="fold", min_width=10 if place == 0 else None)
+    for row in cells:
+        table.add_row(*row)
+    console.print(table, markup=False)

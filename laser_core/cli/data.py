@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Data sets: which there are, get on
 
 @app.command("list", epilog="Example: `laser data list --json`")
 def list_datasets(as_json: Json = False) -> None:
-    """The data sets there are, and which are parsed on this machine."""
+    """The data sets there are, and which are on this machine: parsed, or bundled with the kit (whatever may be redistributed)."""
     from laser_core import datasets
 
     rows = []
@@ -23,7 +23,7 @@ def list_datasets(as_json: Json = False) -> None:
             {
                 "name": name,
                 "title": about.title,
-                "here": datasets.cache_folder(name).exists(),
+                "here": datasets.cache_folder(name).exists() or about.redistributable,
                 "label": about.label_rule,
                 "licence": about.licence,
                 "redistributable": about.redistributable,

@@ -53,6 +53,7 @@ def demo(
 
     print_summary(summarise(runner.results(study, store)), "auc")
     if not no_app:
+        note("The dashboard opens on these results; its switch 'Results: recorded' shows those that come with the kit.")
         dashboard(port, no_browser)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laser_core.cli.arguments import Dataset, Json, Source, complete_system, load_dataset, row_count
-from laser_core.cli.console import print_json, print_table, progress_bar
+from laser_core.cli.console import note, print_json, print_table, progress_bar
 from laser_core.cli.text import number
 from laser_core.errors import DataError, UserError, unknown
 from laser_core.progress import no_progress
@@ -86,11 +86,10 @@ def train(
     """
     from laser_core.systems import create
 
-    model = create(system, **_options(option or []))
+    model, count = create(system, **_options(option or [])), row_count(shots)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / _TRAINED).exists():
         raise UserError(f"{out} exists and holds something else than a trained system: name another folder with --out")
     data = load_dataset(dataset, source)
-    count = row_count(shots)
     rows = data.shots(count, seed)
     leads = os.environ.get("RANK", "0") == "0"  # of processes that tune together (`accelerate launch`), the first one speaks and writes
     with progress_bar(f"{system} on {data.name}") if leads else nullcontext(no_progress) as progress:
@@ -99,6 +98,8 @@ def train(
         with tempfile.TemporaryDirectory() as aside:  # a model spread over the processes is put together by all of them
             model.save(Path(aside))
         return
+    if (out / _TRAINED).exists():
+        note(f"{out} held a trained system: replaced")
     out.mkdir(parents=True, exist_ok=True)
     model.save(out)
     about = {"system": system, "dataset": data.name, "data_version": data.version, "shots": count, "seed": seed, **model.describe()}
@@ -110,15 +111,15 @@ def train(
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder that `laser train` wrote.")],
     dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="CSV to write: row, user, item, label, probability.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV to write: row, user, item, label, probability; without it only the metrics are told.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     rows: Annotated[str, typer.Option(help="At most so many rows of the split, or all.")] = "all",
     source: Source = None,
     as_json: Json = False,
 ) -> None:
     """Predict with a saved system: one probability a sample, and the metrics over all."""
-    import pandas as pd
-
     from laser_core.metrics import evaluate
     from laser_core.systems import recommender_class
 
@@ -128,23 +129,33 @@ def score(
     chosen = _split_rows(data, split, row_count(rows))
     with progress_bar(f"{about['system']} on {data.name}") as progress:
         probability = model.predict(data, chosen, progress=progress)
-    ids = {owner: data.field(name).vocabulary for owner, name in (("user", data.about.user_field), ("item", data.about.item_field))}
-    table = pd.DataFrame(
-        {
-            "row": chosen,
-            "user": ids["user"][data.sample_user(chosen) - 1],
-            "item": ids["item"][data.sample_item(chosen) - 1],
-            "label": data.labels(chosen),
-            "probability": probability,
-        }
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out, index=False)
-    metrics = {"rows": len(table), **evaluate(data.labels(chosen), probability)}
+    if out is not None:
+        _write_predictions(out, data, chosen, probability)
+    metrics = {"rows": len(chosen), **evaluate(data.labels(chosen), probability)}
     if as_json:
         print_json(metrics)
     else:
-        print(", ".join(f"{name} {number(value)}" for name, value in metrics.items()) + f": {out}")
+        print(", ".join(f"{name} {number(value)}" for name, value in metrics.items()) + (f": {out}" if out else ""))
+
+
+def _write_predictions(out: Path, data: CTRDataset, rows: np.ndarray, probability: np.ndarray) -> None:
+    """Each sample's probability as CSV, with the ids of the raw files."""
+    import pandas as pd
+
+    ids = {owner: data.field(name).vocabulary for owner, name in (("user", data.about.user_field), ("item", data.about.item_field))}
+    table = pd.DataFrame(
+        {
+            "row": rows,
+            "user": ids["user"][data.sample_user(rows) - 1],
+            "item": ids["item"][data.sample_item(rows) - 1],
+            "label": data.labels(rows),
+            "probability": probability,
+        }
+    )
+    if out.exists():
+        note(f"{out} was there already: replaced")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
 
 
 def _options(pairs: list[str]) -> dict[str, str]:

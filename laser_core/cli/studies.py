@@ -167,7 +167,10 @@ def diff(
         for *names, one, other, change in changed[columns].itertuples(index=False, name=None)
     ]
     heads = ["data set", "system", "options", "N", "seed", "AUC, first", "AUC, second", "change"]
-    print_table("Cells that came out different", heads, rows, numbers=heads[3:])
+    if rows:
+        print_table("Cells that came out different", heads, rows, numbers=heads[3:])
+    else:
+        print("no cell came out different")
     note(", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items()) or "both are empty")
 
 

@@ -86,17 +86,75 @@ def test_address_reproduces_a_view(stores, open_page):
     assert "log loss" in figure["layout"]["yaxis"]["title"]["text"]
 
 
+def labelled(controls, label: str):
+    """The control that a reader knows by its label."""
+    return next(control for control in controls if control.label == label)
+
+
 def test_controls_write_the_address(stores, open_page):
     page = open_page("efficiency.py")
-    page.selectbox(key="_metric").select("log_loss").run()
+    labelled(page.selectbox, "Metric").select("log_loss").run()
     assert page.query_params["metric"] == "log_loss"
-    page.selectbox(key="_metric").select("auc").run()
+    labelled(page.selectbox, "Metric").select("auc").run()
     assert "metric" not in page.query_params, "a default leaves no trace"
-    page.multiselect(key="_systems").set_value(["din"]).run()
+    labelled(page.multiselect, "Systems").set_value(["din"]).run()
     assert page.query_params["systems"] == "din"
-    page.multiselect(key="_systems").set_value([]).run()
+    labelled(page.multiselect, "Systems").set_value([]).run()
     no_trouble(page)
     assert "No system chosen" in text_of(page)
+
+
+def test_other_options_are_another_control(stores, tmp_path, monkeypatch, open_page, small):
+    """A browser keeps a control's options by its id, and would send those of the N before as the reader's choice."""
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "kept"))
+    add_cell(ResultStore(tmp_path / "kept"), small, "deepfm", "all", 0, 0.5)
+    page = open_page("compare.py", results="both")
+    before = labelled(page.multiselect, "Systems")
+    assert "DeepFM" in before.options
+    labelled(page.selectbox, "N (labels)").select("64").run()
+    no_trouble(page)
+    after = labelled(page.multiselect, "Systems")
+    assert "DeepFM" not in after.options
+    assert after.proto.id != before.proto.id
+    assert set(page.query_params) == {"results", "n"}
+    labelled(page.selectbox, "Metric").select("log_loss").run()
+    assert labelled(page.multiselect, "Systems").proto.id == after.proto.id, "the same options stay the same control"
+
+
+def test_options_that_look_alike_stay_apart():
+    """What a browser sends are labels: those of two options must differ, or one counts as the other."""
+    from streamlit.testing.v1 import AppTest
+
+    def script():
+        import streamlit as st
+        from state import choose, choose_many, switch
+
+        st.write(choose_many("many", "Many", ["a", "b", "c"], name=lambda one: "long name" if one < "c" else "short name"))
+        st.write(choose("one", "One", [1, 2], name=lambda _: "same"))
+        switch("other", "Other")
+
+    page = AppTest.from_function(script).run()
+    page.toggle[0].set_value(True).run()
+    assert set(page.query_params) == {"other"}, "a change of one control is no choice of the others"
+    assert page.multiselect[0].options == ["long name [a]", "long name [b]", "short name"]
+    page.multiselect[0].set_value(["b"]).run()
+    page.selectbox[0].select("2").run()
+    assert (page.query_params["many"], page.query_params["one"]) == ("b", "2")
+
+
+def test_what_another_choice_took_away_goes_without_a_word(stores, open_page, small):
+    users = list(dict.fromkeys(small.sample_user(small.test)))[:2]
+    row = small.test[small.sample_user(small.test) == users[0]][0]
+    page = open_page("user.py", user=str(users[0]), sample=str(row))
+    assert page.query_params["sample"] == str(row)
+    labelled(page.selectbox, "User").select(str(users[1])).run()
+    no_trouble(page)
+    assert not page.warning
+    assert "sample" not in page.query_params
+    strange = open_page("user.py", user=str(users[1]), sample=str(row))
+    assert any(str(row) in warning.value for warning in strange.warning), "a link that asks for it is told"
 
 
 def test_scale_is_on_the_figure(stores, open_page, small):
@@ -142,6 +200,39 @@ def test_user_page_shows_the_stored_truth(stores, open_page, small):
     for row in table.index:
         assert table.loc[row, "DIN"] == pytest.approx(stored.loc[row, "probability"], abs=1e-6)
         assert table.loc[row, "label"].endswith("liked") == bool(small.labels(rows[rows == row])[0])
+
+
+def test_user_page_starts_with_whom_the_language_model_was_asked_about(stores, open_page, small):
+    asked = small.test_rows(LM_ROWS)
+    page = open_page("user.py", n="64")
+    no_trouble(page)
+    user = int(labelled(page.selectbox, "User").value)
+    counts = pd.Series(small.sample_user(asked)).value_counts()
+    assert counts[user] == counts.max()
+    own = asked[small.sample_user(asked) == user]
+    first = [int(option.rsplit(" ", 1)[1]) for option in labelled(page.selectbox, "Candidate").options][: len(own)]
+    assert set(first) <= set(own)
+    assert "No answer for any" not in text_of(page)
+
+
+def test_user_page_names_a_system_without_any_answer(stores, open_page, small):
+    asked = set(small.sample_user(small.test_rows(LM_ROWS)))
+    user = next(int(user) for user in small.sample_user(small.test) if user not in asked)
+    page = open_page("user.py", user=str(user), n="64")
+    no_trouble(page)
+    assert any("No answer for any" in caption.value and "LLM only" in caption.value for caption in page.caption)
+    page = open_page("user.py", user=str(user), n="64", systems=["din"])
+    assert not any("No answer" in caption.value for caption in page.caption)
+
+
+def test_drawing_a_user_starts_at_the_first_candidates(stores, open_page, small):
+    busiest = int(pd.Series(small.sample_user(small.test)).value_counts().index[0])
+    page = open_page("user.py", user=str(busiest), part="2")
+    assert page.query_params["part"] == "2"
+    next(button for button in page.button if button.label == "Draw a user").click().run()
+    no_trouble(page)
+    assert "part" not in page.query_params
+    assert int(page.query_params["user"]) in set(small.sample_user(small.test_rows(LM_ROWS)))
 
 
 def test_user_page_shows_the_exact_prompt(stores, open_page, small, monkeypatch):
@@ -275,6 +366,8 @@ def test_backbones_names_every_language_model_that_was_read(tmp_path, monkeypatc
     no_trouble(page)
     shown = next(frame.value for frame in page.dataframe if "Labels seen" in frame.value)
     assert sorted(shown["Backbone"]) == sorted(names for _, names in expected.values())
+    said = next(caption.value for caption in page.caption if caption.value.startswith("These results")).replace("\\", "")
+    assert "of MiniLM-L6, SmolLM2-135M only; none of the models of the paper was run" in said
 
 
 @pytest.mark.weights
@@ -472,6 +565,85 @@ def test_two_runs_side_by_side(stores, open_page):
     assert inside.loc["key", ["Run 1", "Run 2"]].tolist() == [one, other]
     assert inside.loc["key", "Differs"] == "≠"
     assert any(code.value.splitlines()[-1].startswith("laser train ") for code in page.code)
+
+
+def test_costs_are_told_by_machine(tmp_path, monkeypatch, open_page, small):
+    """DIN ran on the machine of the others with seed 0 and on another with seed 1: only the first counts."""
+    from laser_core.study.store import ResultStore
+
+    for name, folder in (("LASER_STORE", "own"), ("LASER_RECORDED", "kept")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    store = ResultStore(tmp_path / "own")
+
+    def on(machine: str, seconds: float, system: str, shots, seed: int, rows="all") -> None:
+        key = add_cell(store, small, system, shots, seed, 0.5, rows)
+        record = store.read(key)
+        predictions = store.predictions(key)["probability"].to_numpy()
+        record["provenance"]["hardware"]["cpu"], record["cost"]["predict_seconds"] = machine, seconds
+        store.write(record, predictions)
+
+    on("A", 1.0, "din", 64, 0)
+    on("B", 9.0, "din", 64, 1)
+    on("A", 2.0, "history-lr", 64, 0)
+    on("B", 3.0, "sim", 64, 0)
+    on("A", 4.0, "laser-llm", 64, 0, LM_ROWS)
+    on("A", 5.0, "din", "all", 0)
+    page = open_page("cost.py")
+    no_trouble(page)
+    assert labelled(page.selectbox, "N (labels)").value == "64", "the largest N with an answer of a language model"
+    table = page.dataframe[0].value.set_index("System")
+    assert table["Machine"].to_dict() == {"DIN": "A", "History-LR": "A", "SIM": "B", "Laser, LLM only": "A"} | {
+        row: None for row in table.index if pd.isna(table["Machine"][row])
+    }
+    assert table["Ours"]["DIN"] == pytest.approx(1000 * 1.0 / len(small.test))
+    words = chart(page)["layout"]["xaxis"]["title"]["text"]
+    assert "95 %" not in words, "no interval is drawn"
+    assert "the line is of A" in re.sub("<[^>]*>", " ", words).replace("  ", " ")
+
+
+def test_what_serving_costs_is_told_from_its_record(stores, tmp_path, monkeypatch, open_page):
+    (tmp_path / "recorded" / "bench").mkdir(parents=True)
+    measured = {"case": "1 samples a call", "who": "SIM", "unit": "CPU-microseconds a sample", "median": 1967.2}
+    part = {"measurements": [measured], "provenance": {"hardware": {"cpu": "a machine"}}}
+    (tmp_path / "recorded" / "bench" / "serving.json").write_text(json.dumps({"parts": {"crm": part}}), encoding="utf-8")
+    said = next(one.value for one in open_page("cost.py").caption if "Serving" in one.value).replace("\\", "")
+    assert "on a machine (`laser bench serving`): SIM 1.97 (1 sample a call)." in said
+
+
+def test_a_run_that_no_study_has_gets_a_study_of_its_own(stores, tmp_path, monkeypatch, open_page, small):
+    from laser_core.study import spec
+    from laser_core.study.store import ResultStore
+
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "kept"))
+    key = add_cell(ResultStore(tmp_path / "kept"), small, "deepfm", 77, 5, 0.5)
+    page = open_page("runs.py", results="recorded", run=key)
+    no_trouble(page)
+    text = page.code[0].value
+    assert "--shots 77 --seed 5" in text
+    (tmp_path / "my-study.toml").write_text(text.split("\n", 1)[1].split("END")[0], encoding="utf-8")
+    assert [(cell.system, cell.shots, cell.seed) for cell in spec.load_study(tmp_path / "my-study.toml").cells()] == [("deepfm", 77, 5)]
+
+
+def test_what_is_not_run_names_studies_that_run_it(stores, open_page):
+    from laser_core.study import spec
+
+    page = open_page("compare.py", n="64")
+    commands = [code.value for code in page.code]
+    assert any(command.startswith("cat > my-study.toml") for command in commands), "with 64 labels no study runs LightGBM"
+    for name in (command.removeprefix("laser study run ") for command in commands if command.startswith("laser study run")):
+        assert 64 in {cell.shots for cell in spec.load_study(name).cells() if cell.dataset == "movielens-small"}
+
+
+def test_facts_of_a_data_set_are_words(stores, monkeypatch, open_page, small):
+    import streamlit as st
+
+    from laser_core import datasets
+
+    st.cache_data.clear()
+    card = datasets.card(small) | {"facts": {"users_dropped_for_too_few": 74392}}
+    monkeypatch.setattr(datasets, "card", lambda _: card)
+    assert "Users dropped for too few: 74,392" in text_of(open_page("data.py"))
+    st.cache_data.clear()
 
 
 def test_absent_data_says_how_to_get_it(stores, open_page, tmp_path, monkeypatch):

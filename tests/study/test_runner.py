@@ -6,6 +6,7 @@ the time.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -337,6 +338,17 @@ def test_time_is_learned_from_what_is_done(ready, small, registry, tmp_path):
     assert larger.seed == 1
     speed.learn(cell, 100.0)
     assert speed.seconds(cell) > 50
+
+
+def test_answers_take_time_by_the_number_of_test_rows(small, registry, tmp_path):
+    run_here(fake.study(shots=(64,), seeds=(0,)), tmp_path)
+    table = ResultStore(tmp_path).cells().assign(fit_seconds=10.0, predict_seconds=100.0, test_rows=1000)
+    speed = Speed(table)
+    cell = dataclasses.replace(fake.study(shots=(64,), seeds=(0,)).cells()[0], test_rows="all")
+    assert speed.seconds(dataclasses.replace(cell, test_rows=50)) == pytest.approx(10 + 100 * 50 / 1000)
+    assert speed.seconds(cell) == pytest.approx(110), "all test rows are as many as the most that were recorded"
+    speed.learn(cell, 220)
+    assert speed.seconds(dataclasses.replace(cell, test_rows=500)) == pytest.approx((10 + 20) / 2 + (50 + 100) / 2)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")])

@@ -1,0 +1,61 @@
+"""Which study computes a result: told for every cell of every study, and only where its key is that of the result."""
+
+from __future__ import annotations
+
+import pytest
+
+from laser_core import systems
+from laser_core.study import planning, spec, versions
+from laser_core.study.store import cell_key
+
+
+@pytest.mark.parametrize("name", spec.studies())
+def test_the_study_named_for_a_result_computes_it(name):
+    """One cell of each system, options, N and number of test rows; the key is the judge."""
+    kinds = {(cell.dataset, cell.system, cell.shots, str(cell.options), cell.test_rows): cell for cell in spec.load_study(name).cells()}
+    for cell in kinds.values():
+        if systems.missing_packages(systems.get(cell.system)):
+            continue
+        made = versions.identity(cell, "v")
+        study = planning.study_of(made, versions.variant(cell.system, made["options"]))
+        assert study is not None, cell
+        same = [
+            other
+            for other in spec.load_study(study).cells()
+            if (other.dataset, other.system, other.shots, other.seed) == (cell.dataset, cell.system, cell.shots, cell.seed)
+        ]
+        assert cell_key(made) in {cell_key(versions.identity(other, "v")) for other in same}, cell
+
+
+@pytest.mark.parametrize("change", [{"shots": 77}, {"seed": 77}, {"test_rows": 77}, {"dataset": "another"}, {"options": {"dropout": 0.77}}])
+def test_no_study_is_named_for_what_none_computes(change):
+    made = versions.identity(spec.Cell("movielens-small", "deepfm", 256, 0), "v")
+    assert planning.study_of(made, "") is not None
+    other = {**made, **change, "options": {**made["options"], **change.get("options", {})}}
+    assert planning.study_of(other, versions.variant("deepfm", other["options"])) is None
+
+
+def test_a_study_with_an_n_has_it():
+    every = [(name, cell) for name in spec.studies() for cell in spec.load_study(name).cells()]
+    for dataset in ("movielens-small", "ml-1m"):
+        for system in systems.SYSTEMS:
+            for shots in (0, 64, 256, 4096, "all"):
+                study = planning.study_with(dataset, system, shots)
+                there = {name for name, cell in every if (cell.dataset, cell.system, cell.shots) == (dataset, system, shots)}
+                assert study in there if there else study is None
+
+
+def test_the_text_of_a_study_is_that_cell(tmp_path):
+    cell = spec.Cell("ml-1m", "din", 77, 3, 2000, {"hidden": [64, 32], "statistics": False})
+    text = planning.study_text(cell.dataset, [cell.system], cell.shots, [cell.seed], cell.test_rows, cell.options)
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    assert spec.load_study(tmp_path / "own.toml").cells() == [cell]
+
+
+def test_the_options_that_a_variant_names():
+    options = {"steps": 32, "decay_steps": 32, "hidden": [64, 32], "item_text": "title", "text": "title"}
+    assert planning.changed_options(options, 'decay_steps=32, hidden=[64, 32], item_text="title"') == {
+        "decay_steps": 32,
+        "hidden": [64, 32],
+        "item_text": "title",
+    }

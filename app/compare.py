@@ -70,8 +70,9 @@ cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots)]
 cells = summary.widest(of_series(cells, shown))
 measure = figures.METRICS[metric]
 read = partial(predictions, chosen.origin)
-scale = f"{figures.scale_note(shown, titles())} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}"
-bare_scale = scale.replace(" · 95 % intervals over seeds and test users", "")  # for figures that draw none
+scale, bare_scale = (  # bare: for figures that draw no intervals
+    f"{figures.scale_note(shown, titles(), intervals)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}" for intervals in (True, False)
+)
 FEW = 100  # samples of a part below which an AUC is mostly chance
 
 show_figure(

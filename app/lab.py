@@ -57,7 +57,12 @@ users = test_users(name, dataset.version)
 ids = dataset.field(dataset.about.user_field)
 with second:
     user = int(
-        choose("user", "User", [int(code) for code in users.index], name=lambda code: f"{ids.text(code)}  ·  {users[code]} test samples")
+        choose(
+            "user",
+            "User",
+            [int(code) for code in users.index],
+            name=lambda code: f"{ids.text(code)}  ·  {users[code]} test sample{'s' * (users[code] != 1)}",
+        )
     )
 rows = [int(row) for row in dataset.test[dataset.sample_user(dataset.test) == user]]
 with third:

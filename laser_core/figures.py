@@ -405,7 +405,7 @@ def sample_efficiency(
     elif (drawn := summary.loc[(summary["train_rows"] > 0) & (summary[x] > 0), x]).size:
         figure.update_xaxes(**_log_ticks(drawn.min(), drawn.max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
-    note = scale_note(summary, titles)
+    note = scale_note(summary, titles, f"{metric}_low" in summary)
     if (heights := _room(summary, metric, references or {})) is not None:
         figure.update_yaxes(range=heights)
         note += " · bands are cut off at the edge of the picture"
@@ -454,7 +454,7 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
     known = np.array([1.0, *table["value"], *ends[measured]])
     bottom, top = known.min() / 1.3, known.max() * 1.3
     for (system, variant), rows in table.groupby(["system", "variant"], sort=False):
-        look, name = style(system, variant), plain(system_label(system, variant))
+        look, name = style(system, variant), in_lines(system_label(system, variant))
         rows = rows.sort_values("shots")
         low, high = rows["low"].where(rows["low"] > 0, bottom / 2), rows["high"].where(np.isfinite(rows["high"]), top * 2)
         figure.add_scatter(
@@ -537,7 +537,8 @@ def comparison(
         )
     figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     _name_rows(figure, [name for _, name, _ in series])
-    return _finish(figure, f"{scale_note(summary, titles)}. {SHOTS_NOTE}", 150 + 48 * max(len(series), 2), title, width=40)
+    note = f"{scale_note(summary, titles, f'{metric}_low' in summary)}. {SHOTS_NOTE}"
+    return _finish(figure, note, 150 + 48 * max(len(series), 2), title, width=40)
 
 
 def _name_rows(figure: go.Figure, names: Iterable[str]) -> None:

@@ -140,7 +140,7 @@ class _Report:
             "<h3>Cost with the most labels</h3>",
             _costs(cost),
             _figure(
-                figures.pareto(cost, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, self.titles)),
+                figures.pareto(cost, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, self.titles, False)),
                 "Quality against cost",
             ),
             self._calibration(cells, last),
@@ -310,7 +310,8 @@ class _Report:
         if not scored:
             return ""
         return _figure(
-            figures.calibration(scored, figures.scale_note(last, self.titles) + " · first seed"), "Do probabilities mean what they say?"
+            figures.calibration(scored, figures.scale_note(last, self.titles, False) + " · first seed"),
+            "Do probabilities mean what they say?",
         )
 
     # ---- the whole study --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from shared import (
     number_column,
     open_dataset,
     results,
+    samples,
     show_figure,
     show_table,
     test_users,
@@ -61,7 +62,7 @@ with second:
             "user",
             "User",
             [int(code) for code in users.index],
-            name=lambda code: f"{ids.text(code)}  ·  {users[code]} test sample{'s' * (users[code] != 1)}",
+            name=lambda code: f"{ids.text(code)}  ·  {samples(users[code])}",
         )
     )
 rows = [int(row) for row in dataset.test[dataset.sample_user(dataset.test) == user]]

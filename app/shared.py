@@ -175,6 +175,11 @@ def test_users(dataset_name: str, version: str) -> pd.Series:
     return pd.Series(dataset.sample_user(dataset.test)).value_counts()
 
 
+def samples(number: int) -> str:
+    """A number of test samples in words."""
+    return f"{number:,} test sample{'' if number == 1 else 's'}"
+
+
 def choose_dataset(known: list[str], all_known: bool = False, default: str | None = None) -> str:
     """The data set of a page: those with results, or with `all_known` every one of the kit."""
     options = [*known, *(name for name in datasets.NAMES if name not in known)] if all_known else known

@@ -22,6 +22,7 @@ from shared import (
     open_dataset,
     predictions,
     results,
+    samples,
     shots_in_order,
     shots_name,
     show_figure,
@@ -76,10 +77,6 @@ def rows_of(origin: str, cells: pd.DataFrame) -> np.ndarray:
         return predictions(origin, cells.loc[cells["test_rows"].idxmin(), "key"])["row"].to_numpy()
     except LaserError:  # said where its answers are shown
         return np.array([], dtype=np.int64)
-
-
-def samples(number: int) -> str:
-    return f"{number:,} test sample{'' if number == 1 else 's'}"
 
 
 first, second, third = st.columns([3, 3, 2], vertical_alignment="bottom")

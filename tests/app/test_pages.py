@@ -456,7 +456,7 @@ def test_slices_draw_what_can_be_told(by, mode, says, stores, open_page):
 def test_users_of_a_language_model_against_a_reference_first(stores, open_page):
     page = open_page("compare.py", view="users", n="64")
     no_trouble(page)
-    assert (page.selectbox(key="_one").value, page.selectbox(key="_baseline").value) == ("laser-llm", "history-lr")
+    assert [labelled(page.selectbox, label).value for label in ("Who is helped by", "instead of")] == ["laser-llm", "history-lr"]
 
 
 def test_gaps_table_is_the_paired_comparison(stores, open_page):

@@ -71,7 +71,7 @@ _SYSTEMS = [
         apart={"pretrained": "p5"},
     ),
     System(
-        "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
+        "laser-llm", "Laser, LLM only", "llm", "laser_core.lm.laser_llm:LaserLLM",
         needs=("torch", "transformers", "peft"), zero_shot=True,
     ),
     System(
@@ -79,7 +79,7 @@ _SYSTEMS = [
         needs=("torch", "transformers", "peft"), preset={"prompt": "many"}, zero_shot=True,
     ),
     System(
-        "laser-llm-retrieval", "Laser, LLM only (retrieval)", "llm", "laser_core.lm.laser_llm:LaserLLM",
+        "laser-llm-retrieval", "Laser, LLM only (retrieval)", "llm", "laser_core.lm.laser_llm:LaserLLM", paper_row="Laser, LLM only",
         needs=("torch", "transformers", "peft"), preset={"retrieval": True}, zero_shot=True,
     ),
     System(

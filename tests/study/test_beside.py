@@ -8,6 +8,7 @@ import pytest
 from laser_core.study import paper
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.summary import summarise
+from laser_core.systems import SYSTEMS, create
 
 
 def cell(system, auc, shots="all", train_rows=1000, variant="", options=None, **more):
@@ -53,10 +54,10 @@ def test_language_models_stand_on_their_own_row():
     table = side_by_side(
         3,
         cell("sim", 0.79),
-        cell("laser-llm", 0.8, options={"backbone": "vicuna-7b"}),
+        cell("laser-llm-retrieval", 0.8, options={"backbone": "vicuna-7b"}),
         cell("laser-crm", 0.8, options={"encoder": "minilm-l6"}),
     ).set_index(["row", "backbone"])
-    assert table.loc[("Laser, LLM only", "Vicuna-7B"), "ours"] == "Laser, LLM only"
+    assert table.loc[("Laser, LLM only", "Vicuna-7B"), "ours"] == "Laser, LLM only (retrieval)"
     assert table.loc[("Laser, LLM only", "Mistral-7B"), "ours"] == ""
     assert table.loc[("Laser, LLM+CRM", "MiniLM-L6"), "auc"] == 0.8
     assert pd.isna(table.loc[("Laser, LLM+CRM", "MiniLM-L6"), "auc_paper"])
@@ -66,3 +67,9 @@ def test_language_models_stand_on_their_own_row():
 def test_data_the_paper_does_not_have_gives_nothing(number):
     cells = pd.DataFrame([cell("sim", 0.79, dataset="movielens-small")])
     assert beside(number, "movielens-small", cells, summarise(cells)).empty
+
+
+def test_the_papers_language_model_alone_retrieves():
+    """Its Table 1 has retrieval on; what it has without is printed elsewhere (`matched`)."""
+    assert [name for name, system in SYSTEMS.items() if system.paper_row == "Laser, LLM only"] == ["laser-llm-retrieval"]
+    assert create("laser-llm-retrieval").options.retrieval is True

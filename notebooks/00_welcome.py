@@ -52,8 +52,8 @@ print(set(few) <= set(more), "|", f"liked: {data.labels(few).mean():.2f} of 64, 
 # ### Fit and predict
 #
 # Every system, from a logistic regression to a tuned language model, has the same two methods. History-LR is the
-# simplest one worth beating: a logistic regression on how a user rated their last movies. It stops on a validation
-# sample and never looks at the test set.
+# simplest one worth beating: a logistic regression on how a user rated their last movies. It chooses its penalty on a
+# validation sample and never looks at the test set.
 
 # %%
 from laser_core.systems import create
@@ -121,7 +121,8 @@ lesson.show(figures.sample_efficiency(results, title="A first sample-efficiency 
 #
 # Replace `...`; the cell after it checks your answer. Solutions: `solutions/00_welcome.ipynb`.
 #
-# **1. A history sees no future** (easy, 3 minutes). List the titles of the whole history of sample `row`, oldest first.
+# **1. A history sees no future** (easy, 3 minutes). A model is shown the last 30 ratings before a sample. List their titles
+# for sample `row`, oldest first.
 
 # %%
 titles = ...

@@ -147,7 +147,7 @@ by_set.reindex(datasets.NAMES).astype(object).fillna("not run")
 # ## Trap 4: what does N count?
 #
 # "Fitted on 64 samples" must mean 64 *labels in the loss*. Histories may show more ratings, to every system alike. But
-# a prompt that asks about every history item as well (one of the kit's language-model systems does) has them in its
+# a prompt that asks about every history item as well (some of the kit's language-model systems do) has them in its
 # loss too. So the kit records `labels_seen` beside N:
 
 # %%

@@ -20,9 +20,12 @@
 # $B$ starts at zero, so tuning starts exactly at the model as it was.
 
 # %%
+import itertools
+
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import display
 from lesson import beside, cells, gap, pick, profile, show
 from torch import nn
 
@@ -140,8 +143,8 @@ else:
 # $$\operatorname{logit} \hat p = w^\top [h_{18}; h_{22}] + v$$
 #
 # Nothing is passed backwards and the top blocks need not run: to learn from a text costs less than to score it once. The
-# kit's `laser-llm-counted` does this (`laser_core/lm/readout.py`). Its prompts also say in each line how many of the films
-# of that genre the user liked so far, a count that no small model can make for itself.
+# kit's `laser-llm-counted` does this (`laser_core/lm/readout.py`). Its prompts also say in each line what share of the films
+# of that genre the user liked so far, counted over all earlier ratings: no small model can count that for itself.
 
 # %%
 n, rows = pick(8, 64), data.test_rows(pick(16, 128, 1024))
@@ -189,8 +192,8 @@ curve = figures.empty("not run: laser study run llm-small")
 if len(table):
     fitted = widest(points[points["train_rows"] > 0])
     curve = figures.sample_efficiency(fitted, x="fit_seconds", title="Recorded: AUC against seconds of fitting")
+    display(table[table["N"].isin([0, 64, 1024])])
 show(curve, "recorded")
-table[table["N"].isin([0, 64, 1024])] if len(table) else None
 
 # %% [markdown]
 # ## Which ratings should it read? Retrieval
@@ -226,33 +229,34 @@ else:
 # The paper's LLM-only row of Table 1 has retrieval on. Here it is a system of its own, `laser-llm-retrieval`, so that on
 # and off are two rows and never one. Do not take the gain for granted: a text is about genre and year, and "the last
 # five" know what the user is in the mood for. In the form of lines all targets share one history; there `retrieval=true`
-# asks about each target a second time, after the ten lines most like it, and averages the two log-odds. On record, all of
-# them with ten ratings and read out:
+# asks about each target a second time, after the ten lines most like it, and averages the two log-odds.
+#
+# What the user thought of the films nearest to a target also fits into two numbers (`nearby`), with
+# $w_h = \exp((\cos(z_h, z_t) - 1) / 0.1)$: how far the nearest were rated above the user's mean $\bar r$,
+# $\sum_h w_h (r_h - \bar r) / (\sum_h w_h + 0.02)$, and $\log(\sum_h w_h + 0.02)$, how many there are.
+# [09](09_laser_crm.ipynb) gives them to conventional models; the read-out takes them beside the states, the prompt stays as
+# it is. And `titles="anonymous"` has "movie 17" in the place of every title: what that loses is what the model knows of
+# films; the rest is arithmetic on answers, stars and genres. On record, read out, each change paired with the same without
+# it:
 
 # %%
-one = [(system, 'history=10, learn="readout"') for system in ("laser-llm", "laser-llm-retrieval")]
-lines = [("laser-llm-counted", variant) for variant in ("block=1", "block=1, retrieval=true")]
-asked = [("movielens-small", one, n) for n in (16, 64, 256)] + [("bookcrossing", one, 256)]
-for dataset, pair, n in [*asked, ("ml-1m", lines, 256), ("ml-1m", lines, 1024)]:
-    own = cells().query("dataset == @dataset and train_rows == @n and seed < 3")
-    off, on = (own[(own["system"] == system) & (own["variant"] == variant)] for system, variant in pair)
-    words = "not run: laser study run llm-" + dataset.removeprefix("movielens-")
-    if found := gap(on, off):
-        words = "gap {gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found)
-    print(f"{dataset}, {'lines' if pair is lines else 'one target'}, N = {n}: AUC {off['auc'].mean():.3f};", end=" ")
-    print(f"with retrieval {on['auc'].mean():.3f}; {words}")
+counted, one = "laser-llm-counted", 'history=10, learn="readout"'
+pairs = {"one target, retrieval": (("laser-llm", one), ("laser-llm-retrieval", one))}
+for words, change in (("retrieval", "retrieval=true"), ("nearby", "nearby=0.1"), ("no titles", 'titles="anonymous"')):
+    pairs[f"lines, {words}"] = (counted, ""), (counted, change)
+    pairs[f"lines (block=1), {words}"] = (counted, "block=1"), (counted, f"block=1, {change}")
+for dataset, (words, pair) in itertools.product(("movielens-small", "ml-1m", "bookcrossing"), pairs.items()):
+    for n in (64, 256, 1024):
+        own = cells().query("dataset == @dataset and train_rows == @n and seed < 3")
+        off, on = (own[(own["system"] == system) & (own["variant"] == variant)] for system, variant in pair)
+        if found := gap(on, off):
+            print(f"{dataset}, {words}, N = {n}: AUC {off['auc'].mean():.3f}, so {on['auc'].mean():.3f};", end=" ")
+            print("gap {gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found))
 
 # %% [markdown]
-# Compare the AUCs of the two forms before you compare them with and without retrieval: the *form* of the prompt decides far
-# more than which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern;
-# where ratings are a list and the question comes at the end, it would have to compare, and it does not. In the table
-# further up, the rows with `titles="anonymous"` have "movie 17" in the place of every title: how much of the gain over
-# History-LR do they lose? That is what the model knows of films; the rest is arithmetic on answers, stars and genres.
-#
-# What the user thought of the films nearest to a target also fits into two numbers (`nearby`): the mean of their ratings,
-# weighted by $\exp((\cos(z_h, z_t) - 1) / 0.1)$, and the sum of the weights; [09](09_laser_crm.ipynb) gives them to
-# conventional models. The read-out takes them beside the states, the prompt stays as it is: compare the rows of the table
-# above with and without `nearby=0.1`.
+# Compare the AUCs of the two forms before you compare anything within them: the *form* of the prompt decides far more than
+# which ratings it shows. Where questions are answered line by line, the small model goes on with the pattern; where ratings
+# are a list and the question comes at the end, it would have to compare, and it does not.
 #
 # ## What would change my mind
 #

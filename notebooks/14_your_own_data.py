@@ -172,9 +172,9 @@ print(f"ceiling: {found['knows the truth']['auc']:.3f}")
 #
 # ## What would change my mind
 #
-# That a curve on your data says something would be doubtful if the intervals of all systems overlap at every N (take more test
-# data), if History-LR equals the best (there is nothing but the users' own rate in it), or if a random split gives another
-# order of systems than the split by time.
+# That a curve on your data says something would be doubtful if no *paired* gap to History-LR leaves out zero at any N (take more
+# test data, or there is nothing in it beyond how users rated so far), or if a random split gives another order of systems than
+# the split by time.
 #
 # ## Summary
 #

@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -117,16 +118,21 @@ def is_current(source: Path) -> bool:
 
 
 def build(source: Path) -> None:
-    """Write both notebooks of a source, executed, with a still picture beside every figure."""
-    for solved, path in targets(source).items():
-        notebook = execute(convert(source, solved))
-        pictures.add(notebook)
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(notebook, path)
-        print(
-            f"{path.relative_to(FOLDER.parent)} {path.stat().st_size / 1e3:,.0f} kB, {notebook.metadata['seconds']} s",
-            flush=True,
-        )
+    """Write both notebooks of a source, executed, with a still picture beside every figure.
+
+    What is committed shows the results that come with the kit, not those of whoever builds it: LASER_STORE is a fresh folder.
+    """
+    with tempfile.TemporaryDirectory() as store:
+        os.environ["LASER_STORE"] = store
+        for solved, path in targets(source).items():
+            notebook = execute(convert(source, solved))
+            pictures.add(notebook)
+            path.parent.mkdir(exist_ok=True)
+            nbformat.write(notebook, path)
+            print(
+                f"{path.relative_to(FOLDER.parent)} {path.stat().st_size / 1e3:,.0f} kB, {notebook.metadata['seconds']} s",
+                flush=True,
+            )
 
 
 def index() -> str:

@@ -44,13 +44,13 @@ def show(figure: go.Figure, profile: str | None = None) -> go.Figure:
 
 
 def recorded() -> ResultStore:
-    """The results that come with the kit."""
-    return ResultStore(get_settings().recorded)
+    """The results that come with the kit, and those of your own runs: what a page calls *not run* is there once you have run it."""
+    return ResultStore(get_settings().store, get_settings().recorded)
 
 
 @cache
 def cells() -> pd.DataFrame:
-    """Every finished recorded result of today's code and data, one row each."""
+    """Every finished result of today's code and data, one row each."""
     table = recorded().cells()
     return table[(table["status"] == "done") & table["current"].astype(bool)].reset_index(drop=True)
 

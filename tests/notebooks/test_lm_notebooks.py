@@ -52,6 +52,10 @@ def masks_special_too(ids, special, mask, share, generator):
     return masks(ids, np.zeros_like(special), mask, 1 - 1e-9, generator)
 
 
+def masks_a_share_of_all(ids, special, mask, share, generator):
+    return masks(ids, special, mask, share * len(ids) / (~special).sum(), generator)
+
+
 def pairs_apart(auc, se, rho):
     return {(a, b) for a in auc for b in auc if a < b and abs(auc[a] - auc[b]) > 1.96 * se * (2 - 2 * rho) ** 0.5}
 
@@ -71,7 +75,14 @@ CASES = {
         [lambda yes, no: np.exp(yes) / (np.exp(yes) + np.exp(no)), lambda yes, no: expit(no - yes)],
     ),
     "visible_text": (lines_so_far, [lambda titles, answers: [f"\n{t}: {a}" for t, a in zip(titles, answers, strict=True)]]),
-    "shifted": (bisected, [lambda odds, share: np.log(share / (1 - share)), lambda odds, share: 0.0]),
+    "shifted": (
+        bisected,
+        [
+            lambda odds, share: np.log(share / (1 - share)),
+            lambda odds, share: np.log(share / (1 - share)) - odds.mean(),
+            lambda odds, share: 0.0,
+        ],
+    ),
     "adapter_size": (lambda shapes, rank: rank * sum(map(sum, shapes)), [lambda shapes, rank: sum(a * b for a, b in shapes)]),
     "unmerge": (lambda w, a, b, alpha: w - (alpha / a.shape[0]) * (b @ a), [lambda w, a, b, alpha: w - alpha * b @ a]),
     "answer_loss": (answer_loss, [lambda odds, labels: np.logaddexp(0, -odds * labels).mean()]),
@@ -95,20 +106,27 @@ CASES = {
     ),
     "whose_gain": (
         lambda gain: "texts" if gain("real", "shuffled")[0] > 0 else ("nothing", "plumbing")[gain("shuffled", "none")[0] > 0],
-        [lambda gain: "texts" if gain("shuffled", "none")[0] > 0 else "nothing"],
+        [
+            lambda gain: "texts" if gain("shuffled", "none")[0] > 0 else "nothing",
+            lambda gain: (
+                "texts"
+                if gain("real", "shuffled")[0] > 0 and gain("shuffled", "none")[0] > 0
+                else ("nothing", "plumbing")[gain("shuffled", "none")[0] > 0]
+            ),
+        ],
     ),
     "memory_bytes": (lambda n, bits, adapter: n * bits / 8 + 16 * adapter, [lambda n, bits, adapter: n * bits + 16 * adapter]),
     "gap_half_width": (
         lambda a, b, rho: 1.96 * (a * a + b * b - 2 * rho * a * b) ** 0.5,
         [lambda a, b, rho: 1.96 * (a * a + b * b - rho * a * b) ** 0.5],
     ),
-    "apart": (pairs_apart, [lambda auc, se, rho: pairs_apart(auc, se, 0.0)]),
+    "apart": (pairs_apart, [lambda auc, se, rho: pairs_apart(auc, se, 0.0), lambda auc, se, rho: pairs_apart(auc, se, 0.9)]),
     "field_phrases": (
         lambda fields: " ".join(f"{name}: {fields[name]}." for name in fields if fields[name]),
         [lambda fields: " ".join(f"{name}: {value}." for name, value in fields.items())],
     ),
     "encoder_passes": (lambda users, items: (users + items, users * items), [lambda users, items: (users * items, users * items)]),
-    "mask_tokens": (masks, [masks_special_too]),
+    "mask_tokens": (masks, [masks_special_too, masks_a_share_of_all]),
 }
 """name of a check -> answers"""
 

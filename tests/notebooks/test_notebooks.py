@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from laser_core.settings import get_settings
 from laser_core.study import contrast
@@ -155,6 +156,13 @@ def test_gaps_from_draws_are_those_from_rows(other, monkeypatch):
     assert lesson.gap(one, second[second["seed"] > 99]) == {}
 
 
+def test_a_page_knows_your_own_runs_too(monkeypatch, tmp_path):
+    """Where it says not run, it names a command whose results go into LASER_STORE."""
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "mine"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "recorded"))
+    assert lesson.recorded().folders == [tmp_path / "mine", tmp_path / "recorded"]
+
+
 @pytest.mark.parametrize("name", ["03_feature_interactions", "04_sequences"])
 def test_brute_force_and_the_kit_agree(name, executed):
     found = re.findall(r"(?:brute force|the kit's(?: layer)?): (\d\.\de[+-]\d+)", printed(executed(FOLDER / f"{name}.py", solved=True)))
@@ -236,12 +244,45 @@ def verdict(capsys) -> list[str]:
     return re.findall(r"Exercise \d: ([a-z ]+)\.", capsys.readouterr().out)
 
 
+def uncapped_holm(p_values):
+    order = np.argsort(p_values)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.maximum.accumulate(np.sort(p_values) * np.arange(len(p_values), 0, -1))
+    return corrected
+
+
+def looks_at_the_last_token_only(function, places, size):
+    import torch
+
+    tokens = torch.randn(places, size)
+    changed = tokens.clone()
+    changed[-1] += 1
+    return not torch.equal(function(tokens)[:-1], function(changed)[:-1])
+
+
+BOOKS = """
+name = "course-books"
+item_noun = "book"
+label = "rating >= 8"
+split = "random"
+history_only = 2
+
+[ratings]
+file = "books.csv"
+delimiter = ";"
+user = "reader"
+item = "isbn"
+rating = "grade"
+scale = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+"""
 WRONG = [  # a check, a plausible wrong answer (or function), whatever else the check takes
     ("leave_one_out", lambda items, labels: np.bincount(items, labels)[items] / np.bincount(items)[items]),
     ("nested_shots", lambda rows, n, seed: np.random.default_rng([seed, n]).choice(rows, n, replace=False)),
     ("nested_shots", lambda rows, n, seed: rows[:n]),
+    ("nested_shots", lambda rows, n, seed: rows[seed : seed + n]),
     ("log_loss_by_hand", lambda labels, said: -np.mean(np.log(np.clip(said, 1e-15, 1)))),
     ("holm_by_hand", lambda p_values: np.minimum(p_values * len(p_values), 1)),
+    ("holm_by_hand", uncapped_holm),
     ("all_pairs", lambda vectors: vectors.sum(1).square().sum(1) / 2),
     ("cross_layer", lambda x0, x, weight, bias: x0 * (x @ weight + bias) + x),
     ("attend", lambda query, key, value: (query @ key.transpose(1, 2)).softmax(1) @ value),
@@ -250,6 +291,7 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
     ("last_state", lambda states, length: states[:, -1]),
     ("looks_ahead", lambda function, places, size: False),
     ("looks_ahead", lambda function, places, size: True),
+    ("looks_ahead", looks_at_the_last_token_only),
     ("improvement", {"SIM": 0.0041}),
     ("study_text", 'title = "t"\n[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["sim"]\nshots = [1024]\nseeds = [0]\n'),
     ("pooled", np.maximum.accumulate),
@@ -260,6 +302,7 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
     ("split_cost", lambda batches, seconds: (seconds[0], seconds[1])),
     ("covered", lambda earlier, every: earlier),
     ("books", 'name = "course-books"\nlabel = "rating >= 8"\nsplit = "random"\n'),
+    ("books", BOOKS.replace("random", "last-of-each-user")),
     ("most_even_cut", lambda values: np.median(values)),
 ]
 
@@ -268,6 +311,16 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
 def test_a_plausible_wrong_answer_is_not_right(name, answer, capsys):
     getattr(checks, name)(answer)
     assert verdict(capsys) == ["not yet"]
+
+
+def each_user_once(labels, scores, users, draws, seed):
+    """The bootstrap with the error that the hint names: a user drawn twice counts once."""
+    generator, own = np.random.default_rng(seed), np.unique(users)
+    found = []
+    for _ in range(draws):
+        rows = np.isin(users, generator.choice(own, len(own)))
+        found.append(roc_auc_score(labels[rows], scores[rows]))
+    return np.array(found)
 
 
 def test_checks_on_a_data_set_refuse_wrong_answers(small, capsys):
@@ -281,8 +334,9 @@ def test_checks_on_a_data_set_refuse_wrong_answers(small, capsys):
     checks.same_genre([1, 2], small, row, 5)
     checks.spoiled(probabilities[::-1], labels, probabilities)
     checks.redraw_users(lambda labels, scores, users, draws, seed: np.full(draws, 0.5), labels, probabilities, users)
+    checks.redraw_users(each_user_once, labels, probabilities, users)
     checks.agreement(0.123, pd.DataFrame({"one": [1.0, 2.0, 3.0], "other": [1.0, 2.0, 4.0]}))
     checks.least_difference((0.1, 1.0), probabilities, labels.astype(float))
     curve = checks.Curve(np.array([64, 256]), np.array([0.6, 0.7]), np.zeros((2, 1)))
     checks.needed(64.0, curve, curve)
-    assert verdict(capsys) == ["not yet"] * 9
+    assert verdict(capsys) == ["not yet"] * 10

@@ -166,30 +166,35 @@ def test_what_the_readme_says_of_them_holds(recorded):
     assert recorded["Ease-LightGBM"]["all"] == max(auc["all"] for auc in recorded.values() if "all" in auc) > 0.8033
 
 
-@pytest.mark.parametrize(("dataset", "test_rows"), [("movielens-small", 6_164), ("ml-1m", 97_002)])
-def test_what_the_readme_says_of_few_labels_holds(dataset, test_rows, monkeypatch):
-    """LLM+CRM beside its own backbone, both with statistics, and beside random vectors: ahead with 256, 1,024 and 4,096 labels."""
-    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
+@pytest.fixture
+def lesson(monkeypatch):
+    """What the notebooks read results with, on those that come with the kit and no others."""
+    for name in ("LASER_RECORDED", "LASER_STORE"):
+        monkeypatch.setenv(name, str(PROJECT / "results"))
     monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
-    from lesson import gap, recorded
+    import lesson
 
-    cells = recorded().cells()
+    lesson.cells.cache_clear()
+    yield lesson
+    lesson.cells.cache_clear()
+
+
+@pytest.mark.parametrize(("dataset", "test_rows"), [("movielens-small", 6_164), ("ml-1m", 97_002)])
+def test_what_the_readme_says_of_few_labels_holds(dataset, test_rows, lesson):
+    """LLM+CRM beside its own backbone, both with statistics, and beside random vectors: ahead with 256, 1,024 and 4,096 labels."""
+    cells = lesson.recorded().cells()
     cells = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows)]
     for n in (256, 1024, 4096):
         own = cells[cells["train_rows"] == n]
         ours = own[(own["system"] == "laser-crm") & (own["variant"] == "")]
         random = own[(own["system"] == "laser-crm") & (own["variant"] == 'vectors="random"')]
         for other in (own[(own["system"] == "sim") & (own["variant"] == "")], random):
-            found = gap(ours, other)
+            found = lesson.gap(ours, other)
             assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
 
 
-def test_what_the_readme_says_of_bookcrossing_holds(monkeypatch):
-    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
-    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
-    from lesson import gap, recorded
-
-    cells = recorded().cells()
+def test_what_the_readme_says_of_bookcrossing_holds(lesson):
+    cells = lesson.recorded().cells()
 
     def own(dataset: str, shots: int | str, system: str, variant: str = "") -> pd.DataFrame:
         found = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & (cells["seed"] < 5)]
@@ -198,9 +203,9 @@ def test_what_the_readme_says_of_bookcrossing_holds(monkeypatch):
     readme, gaps = " ".join(README.split()), []
     for n in (256, 1024, 4096, "all"):
         ours = own("bookcrossing-explicit", n, "laser-crm")
-        assert gap(ours, own("bookcrossing-explicit", n, "stats-lr"))["says"] == ("behind" if n == "all" else "level")
+        assert lesson.gap(ours, own("bookcrossing-explicit", n, "stats-lr"))["says"] == ("behind" if n == "all" else "level")
         for other in (own("bookcrossing-explicit", n, "sim"), own("bookcrossing-explicit", n, "laser-crm", 'vectors="random"')):
-            gaps.append(found := gap(ours, other))
+            gaps.append(found := lesson.gap(ours, other))
             assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
     assert f"by {_short(min(found['gap'] for found in gaps), 3)} to {_short(max(found['gap'] for found in gaps), 3)} of AUC" in readme
     means = {
@@ -226,20 +231,16 @@ def _short(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
-def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
+def test_what_the_readme_says_of_the_language_model_alone_holds(lesson):
     """Ahead and level: whether the paired interval over seeds and test users leaves out zero."""
-    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
-    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
-    from lesson import gap, recorded
-
-    cells = recorded().cells()
+    cells = lesson.recorded().cells()
 
     def beside(dataset: str, test_rows: int, n: int, variant: str, other: str | None = None) -> dict[str, float | str]:
         """The gap to another variant, else to History-LR."""
         own = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["train_rows"] == n) & (cells["seed"] < 3)]
         counted = own[own["system"] == "laser-llm-counted"]
         reference = own[own["system"] == "history-lr"] if other is None else counted[counted["variant"] == other]
-        found = gap(counted[counted["variant"] == variant], reference)
+        found = lesson.gap(counted[counted["variant"] == variant], reference)
         assert found["seeds"] == 3
         return found
 
@@ -273,6 +274,12 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
         assert (
             says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"
         )
+    for n, words, by in ((64, "ahead", ".020"), (256, "ahead", ".017"), (1024, "level", ".013")):
+        assert says("bookcrossing-explicit", 1_079, n, "block=1") == "level"
+        found = beside("bookcrossing-explicit", 1_079, n, "block=1, statistics=true, nearby=0.1")
+        assert (found["says"], _short(found["gap"], 3)) == (words, by)
+    for dataset, test_rows, block in (("movielens-small", 6_164, ""), ("ml-1m", 2_000, "block=1, ")):  # no more labels than N
+        assert says(dataset, test_rows, 1024, f'{block}targets="shots"') == ("level" if dataset == "movielens-small" else "behind")
     [untuned] = cells[(cells["system"] == "laser-llm-counted") & (cells["dataset"] == "ml-1m") & (cells["shots"] == 0)]["auc"]
     assert f"{untuned:.2f}" == "0.68"
     one = cells[
@@ -282,19 +289,21 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(monkeypatch):
     assert one["auc"].max() < 0.58
 
 
-def test_what_the_readme_says_of_small_encoders_holds(monkeypatch):
-    monkeypatch.setenv("LASER_RECORDED", str(PROJECT / "results"))
-    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
-    from lesson import beside, recorded
-
+def test_what_the_readme_says_of_small_encoders_holds(lesson):
     for dataset in ("movielens-small", "ml-1m", "bookcrossing"):
-        table, _ = beside(dataset, ["plm"])
+        table, _ = lesson.beside(dataset, ["plm"])
         assert {16, 64, 256, 1024} <= set(table["N"]) and set(table["says"]) <= {"level", "behind"}
         assert {"CTR-BERT", "PTab", "P5 (no pretraining)"} <= set(table["system"])
-    cells = recorded().cells()
+    cells = lesson.recorded().cells()
     at = cells[(cells["dataset"] == "ml-1m") & (cells["shots"] == 1024) & (cells["test_rows"] == 2_000) & (cells["variant"] == "")]
     at = at[at["seed"] == 0].set_index("system")["auc"]
-    assert [_short(at[name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".712", ".707", ".699", ".740"]
+    assert [_short(at[name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".712", ".707", ".718", ".740"]
+    fits = cells[cells["system"].isin(["ctr-bert", "ptab"])]
+    fits = fits.assign(valid=[min(check["valid_log_loss"] for check in lesson.recorded().read(key)["curve"]) for key in fits["key"]])
+    pairs = fits.pivot(index=["dataset", "system", "shots", "seed", "test_rows"], columns="variant", values=["valid", "auc"]).dropna()
+    usual, larger = "", "learning_rate=0.0002"
+    assert len(pairs) >= 16 and (pairs["valid"][usual] < pairs["valid"][larger]).all()
+    assert (pairs["auc"][usual] > pairs["auc"][larger]).nunique() == 2
 
 
 def test_readme_names_commands():

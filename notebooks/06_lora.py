@@ -245,13 +245,12 @@ pairs = {"one target, retrieval": (("laser-llm", one), ("laser-llm-retrieval", o
 for words, change in (("retrieval", "retrieval=true"), ("nearby", "nearby=0.1"), ("no titles", 'titles="anonymous"')):
     pairs[f"lines, {words}"] = (counted, ""), (counted, change)
     pairs[f"lines (block=1), {words}"] = (counted, "block=1"), (counted, f"block=1, {change}")
-for dataset, (words, pair) in itertools.product(("movielens-small", "ml-1m", "bookcrossing"), pairs.items()):
-    for n in (64, 256, 1024):
-        own = cells().query("dataset == @dataset and train_rows == @n and seed < 3")
-        off, on = (own[(own["system"] == system) & (own["variant"] == variant)] for system, variant in pair)
-        if found := gap(on, off):
-            print(f"{dataset}, {words}, N = {n}: AUC {off['auc'].mean():.3f}, so {on['auc'].mean():.3f};", end=" ")
-            print("gap {gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found))
+for dataset, (words, pair), n in itertools.product(cells()["dataset"].unique(), pairs.items(), (64, 256, 1024)):
+    own = cells().query("dataset == @dataset and train_rows == @n and seed < 3")
+    off, on = (own[(own["system"] == system) & (own["variant"] == variant)] for system, variant in pair)
+    if found := gap(on, off):
+        print(f"{dataset}, {words}, N = {n}: AUC {off['auc'].mean():.3f}, so {on['auc'].mean():.3f};", end=" ")
+        print("gap {gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found))
 
 # %% [markdown]
 # Compare the AUCs of the two forms before you compare anything within them: the *form* of the prompt decides far more than

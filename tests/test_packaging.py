@@ -270,6 +270,9 @@ def test_what_the_readme_says_of_the_language_model_alone_holds(lesson):
         for more in ("", ", statistics=true", ", nearby=0.1", ", statistics=true, nearby=0.1"):
             found = beside("ml-1m", 2_000, n, f"block=1, retrieval=true{more}", f"block=1{more}")
             assert found["gap"] > 0 and (found["says"] == "ahead" or n == 1024 or more)
+            plain = more.removeprefix(", ")
+            found = beside("movielens-small", 6_164, n, f"retrieval=true{more}", plain)
+            assert found["says"] == "level"
     for n in (16, 64, 256, 1024):
         assert (
             says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"

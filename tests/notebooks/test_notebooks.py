@@ -260,21 +260,7 @@ def looks_at_the_last_token_only(function, places, size):
     return not torch.equal(function(tokens)[:-1], function(changed)[:-1])
 
 
-BOOKS = """
-name = "course-books"
-item_noun = "book"
-label = "rating >= 8"
-split = "random"
-history_only = 2
-
-[ratings]
-file = "books.csv"
-delimiter = ";"
-user = "reader"
-item = "isbn"
-rating = "grade"
-scale = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-"""
+BOOKS = re.search(r'books = """(.+?)"""', (FOLDER / "14_your_own_data.py").read_text(encoding="utf-8"), re.DOTALL)[1]  # the solution
 WRONG = [  # a check, a plausible wrong answer (or function), whatever else the check takes
     ("leave_one_out", lambda items, labels: np.bincount(items, labels)[items] / np.bincount(items)[items]),
     ("nested_shots", lambda rows, n, seed: np.random.default_rng([seed, n]).choice(rows, n, replace=False)),

@@ -275,12 +275,9 @@ def slices() -> None:
     table = slice_table(chosen.origin, of_series(cells, drawn), by)
     few = int((table["samples"] < FEW).sum())
     table = table[table["samples"] >= FEW]
-    figure = figures.slices(table, metric, contrast.SLICES[by], bare_scale)
     counted = by in ("history", "popularity", "liking")
-    if not counted:
-        figure.update_traces(mode="markers")  # kinds have no order that a line could follow
     show_figure(
-        figure,
+        figures.slices(table, metric, contrast.SLICES[by], bare_scale, ordered=counted),
         f"slices-{dataset}-{metric}-{shots}-{by}",
         f"{'Line' if counted else 'Dot'} chart: test {measure.label} of {table['system'].nunique()} systems by {contrast.SLICES[by]}.",
         table,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import streamlit as st
 import words
@@ -27,6 +25,8 @@ from shared import (
 from state import amount, choose
 
 from laser_core import figures
+from laser_core.bench.measure import read_record
+from laser_core.errors import DataError
 from laser_core.settings import get_settings
 from laser_core.study import paper, summary
 from laser_core.systems import SYSTEMS
@@ -62,7 +62,7 @@ def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 def serving() -> str:
     """What answers cost while serving, as `laser bench serving` recorded it; "" where it is not recorded."""
     try:
-        parts = json.loads((get_settings().recorded / "bench" / "serving.json").read_text(encoding="utf-8"))["parts"]
+        parts = read_record(get_settings().recorded / "bench" / "serving.json")["parts"]
         told = [
             f"{one['who']} {figures.number(one['median'] / 1000, 2)} ({one['case'].replace('1 samples', '1 sample')})"
             for part in parts.values()
@@ -70,7 +70,9 @@ def serving() -> str:
             if one["unit"] == "CPU-microseconds a sample"
         ]
         machines = sorted({part["provenance"]["hardware"]["cpu"] for part in parts.values()})
-    except (OSError, ValueError, KeyError):
+    except (DataError, KeyError):
+        return ""
+    if not told:
         return ""
     return f" Serving, CPU-milliseconds a sample on {', '.join(machines)} (`laser bench serving`): {words.markdown('; '.join(told))}."
 

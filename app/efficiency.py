@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -139,15 +137,8 @@ if baseline and metric == "auc":
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
-figure = figures.sample_efficiency(shown, metric, x, references, matches, titles())
-labels = [label for label in figure.layout.annotations if label.text in {figures.plain(name) for name in references}]
-labels.sort(key=lambda label: label.y)
-heights = [*shown[metric], *references.values()]
-for under, label in pairwise(labels):  # lines that all but touch have one label, over the highest
-    if label.y - under.y < (max(heights) - min(heights)) / 20:
-        label.text, under.text = f"{under.text} · {label.text}", ""
 show_figure(
-    figure,
+    figures.sample_efficiency(shown, metric, x, references, matches, titles()),
     f"sample-efficiency-{dataset}-{metric}",
     f"Line chart: test {figures.METRICS[metric].label} against {figures.X_AXES[x]} for {shown['system'].nunique()} systems on "
     f"{titles()[dataset]}. Best: {winner}.",

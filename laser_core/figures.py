@@ -383,11 +383,17 @@ def sample_efficiency(
             hovertemplate=f"<b>{whole}</b><br>N = %{{customdata[0]}} (labels seen: %{{customdata[1]}})<br>{measure.label} %{{y:.4f}} "
             "(95 %: %{customdata[2]})<br>%{customdata[3]} seeds, %{customdata[4]} test rows<extra></extra>",
         )
-    for name, value in (references or {}).items():
+    heights = [*summary[metric], *(references or {}).values()]
+    label, below = "", -math.inf
+    for name, value in sorted((references or {}).items(), key=lambda reference: reference[1]):
+        near = value - below < (max(heights) - min(heights)) / 20  # lines that all but touch have one label, over the highest
+        label, below = f"{label} · {plain(name)}" if near else plain(name), value
+        if near:
+            figure.layout.annotations[-1].text = ""
         figure.add_hline(
             y=value,
             line={"dash": "dash", "width": 1.2, "color": INK},
-            annotation={"text": plain(name), "font": {"size": 12}},
+            annotation={"text": label, "font": {"size": 12}},
             annotation_position="top left",
         )
     for turn, (series_of, place) in enumerate((matches or {}).items()):
@@ -757,12 +763,13 @@ def score_distribution(result: Scored, note: str = "", title: str = "") -> go.Fi
     return _finish(figure, note, 340, title)
 
 
-def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str = "") -> go.Figure:
+def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str = "", ordered: bool = True) -> go.Figure:
     """Quality on parts of the test set, a line a system.
 
     Args:
         table: What `laser_core.study.contrast.slices` returns.
         by: What the parts are made by, in words.
+        ordered: Whether the parts have an order that a line could follow; kinds have none.
     """
     figure = go.Figure()
     words = table.sort_values("place")["slice"].unique().tolist()
@@ -771,7 +778,7 @@ def slices(table: pd.DataFrame, metric: str, by: str, note: str = "", title: str
         figure.add_scatter(
             x=rows["slice"],
             y=rows[metric],
-            mode="lines+markers",
+            mode="lines+markers" if ordered else "markers",
             name=name,
             line={"color": look.colour, "dash": look.dash, "width": look.width},
             marker={"symbol": look.symbol, "size": 10, "color": look.colour},

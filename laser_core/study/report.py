@@ -35,8 +35,6 @@ LIMITS = (
     "A system whose test rows are fewer was scored on a fixed random part of the test set, and its intervals are wider for it.",
     "Settings were not tuned to the test set; what each system was run with is in cells.csv.",
 )
-LEGEND_ENTRIES, LEGEND_LINE = 4, 20
-"""about how many entries a line of a figure's legend holds, and its height in pixels"""
 STYLE = """
 :root { --ink: #1d2430; --quiet: #5b6472; --line: #d9dee6; --tint: #f5f7fa; }
 * { box-sizing: border-box; }
@@ -494,12 +492,8 @@ def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str =
 
 
 def _figure(figure: go.Figure, title: str) -> str:
-    """A figure under its heading, higher by each line that its legend needs."""
-    entries = sum(trace.name is not None and trace.showlegend is not False for trace in figure.data)
-    figure = go.Figure(figure).update_layout(
-        height=figure.layout.height + LEGEND_LINE * (entries // LEGEND_ENTRIES),
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#c3c9d2", "activecolor": "#5b6472"},
-    )
+    """A figure under its heading."""
+    figure = go.Figure(figure).update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#c3c9d2", "activecolor": "#5b6472"})
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
     return f"<div class=figure><h3>{_text(title)}</h3>{drawn}</div>"
 

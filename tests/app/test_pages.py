@@ -605,7 +605,7 @@ def test_what_serving_costs_is_told_from_its_record(stores, tmp_path, monkeypatc
     (tmp_path / "recorded" / "bench").mkdir(parents=True)
     measured = {"case": "1 samples a call", "who": "SIM", "unit": "CPU-microseconds a sample", "median": 1967.2}
     part = {"measurements": [measured], "provenance": {"hardware": {"cpu": "a machine"}}}
-    (tmp_path / "recorded" / "bench" / "serving.json").write_text(json.dumps({"parts": {"crm": part}}), encoding="utf-8")
+    (tmp_path / "recorded" / "bench" / "serving.json").write_text(json.dumps({"schema": 1, "parts": {"crm": part}}), encoding="utf-8")
     said = next(one.value for one in open_page("cost.py").caption if "Serving" in one.value).replace("\\", "")
     assert "on a machine (`laser bench serving`): SIM 1.97 (1 sample a call)." in said
 

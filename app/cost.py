@@ -38,25 +38,12 @@ COSTS = {
     "money": ("price of a million predictions", "price"),
 }
 
-TIMES = ["fit_seconds", "predict_seconds"]
-
 
 @st.cache_data(show_spinner="Reading where each result was measured …", max_entries=64)
 def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
     """The processor (and GPU) that each result was measured on."""
     found = [store(origin).read(key)["provenance"]["hardware"] for key in keys]
     return [" + ".join(filter(None, (one.get("cpu"), one.get("gpu")))) or "not stated" for one in found]
-
-
-def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Points whose times are means over the seeds of one machine: the one that measured the most systems, where it measured this one."""
-    cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
-    pairs = cells.drop_duplicates(["system", "variant", "machine"])
-    first = pairs["machine"].map(pairs["machine"].value_counts())
-    preferred = pairs.assign(systems=first).sort_values(["systems", "machine"]).drop_duplicates(["system", "variant"], keep="last")
-    cells = cells.merge(preferred[["system", "variant", "machine"]], on=["system", "variant", "machine"])
-    times = cells.groupby(["system", "variant", "machine"], as_index=False)[TIMES].mean()
-    return points.drop(columns=TIMES).merge(times, on=["system", "variant"])
 
 
 def serving() -> str:
@@ -110,7 +97,8 @@ with st.container(border=True):
 shown = summary.widest(points[points["shots"] == shots])
 done = chosen.done
 cells = summary.widest(of_series(done[(done["dataset"] == dataset) & (done["shots"] == shots)], shown))
-shown = on_one_machine(shown, cells)
+cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
+shown = summary.on_one_machine(shown, cells)
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
 label, column = COSTS[cost]

@@ -103,6 +103,22 @@ def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
     return float(stdtrit(freedom, 0.975)) * (seeds + users) ** 0.5
 
 
+def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Points whose times are means over the seeds of one machine: the one that measured the most systems, where it measured this one.
+
+    Args:
+        points: Rows of `summarise`, of one data set and one N.
+        cells: The cells they are made of, with a column `machine`, which the result has too.
+    """
+    times = ["fit_seconds", "predict_seconds"]
+    pairs = cells.drop_duplicates(["system", "variant", "machine"])
+    pairs = pairs.assign(systems=pairs["machine"].map(pairs["machine"].value_counts()))
+    preferred = pairs.sort_values(["systems", "machine"]).drop_duplicates(["system", "variant"], keep="last")
+    cells = cells.merge(preferred[["system", "variant", "machine"]], on=["system", "variant", "machine"])
+    means = cells.groupby(["system", "variant", "machine"], as_index=False)[times].mean()
+    return points.drop(columns=times).merge(means, on=["system", "variant"])
+
+
 def settings_by_validation(store: ResultStore, cells: pd.DataFrame) -> pd.DataFrame:
     """Which settings of each system validation prefers: what a tuning study is for. The test set is not looked at.
 

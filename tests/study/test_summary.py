@@ -8,7 +8,7 @@ import pytest
 
 from laser_core import metrics
 from laser_core.study import paper
-from laser_core.study.summary import MEANS, POINT, half_width, leaders, settings_by_validation, summarise, widest
+from laser_core.study.summary import MEANS, POINT, half_width, leaders, on_one_machine, settings_by_validation, summarise, widest
 
 
 def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame:
@@ -155,3 +155,14 @@ def test_the_widest_points_are_those_on_a_series_own_largest_test_set():
         columns=["system", "variant", "train_rows", "test_rows"],
     ).assign(dataset="d")
     assert widest(points).index.tolist() == [0, 1, 3, 4, 5]
+
+
+def test_times_are_of_one_machine():
+    """`big` measured most systems: the mean of a is over its seeds there; b was measured on `small` only."""
+    rows = [("a", 0, "big", 1.0), ("a", 1, "big", 3.0), ("a", 2, "small", 99.0)]
+    rows += [("b", 0, "small", 7.0), ("c", 0, "big", 5.0), ("d", 0, "big", 6.0)]
+    cells = pd.DataFrame(rows, columns=["system", "seed", "machine", "predict_seconds"]).assign(variant="", fit_seconds=2.0)
+    points = pd.DataFrame({"system": list("abcd"), "variant": "", "fit_seconds": 0.0, "predict_seconds": 0.0, "auc": 0.7})
+    found = on_one_machine(points, cells).set_index("system")
+    assert found["predict_seconds"].to_dict() == {"a": 2.0, "b": 7.0, "c": 5.0, "d": 6.0}
+    assert found["machine"].to_dict() == {"a": "big", "b": "small", "c": "big", "d": "big"}

@@ -104,4 +104,4 @@ def test_a_killed_tuning_of_two_processes_goes_on_with_each_ones_own_dropout(tin
     root = str(Path(__file__).parents[2])
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": root})
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {"rank 0 is sound", "rank 1 is sound"} <= set(done.stdout.splitlines())
+    assert all(f"rank {rank} is sound" in done.stdout for rank in (0, 1))  # two writers may share a line

@@ -182,34 +182,15 @@ def slides(
     last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand"]], on=SAME)
     if ends and len(last):
         says = "Quality against time: left and up is better. Where intervals overlap, the difference may be chance."
-        shown.append(("What does it cost?", says, quality_and_time(last), last))
+        note = figures.scale_note(last, titles())
+        cost = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", note, intervals=True)
+        shown.append(("What does it cost?", says, cost, last))
     return shown
 
 
 def curves(shown: pd.DataFrame) -> go.Figure:
-    """Quality against labels; where bands are cut off anyway, the lines get the height of the picture."""
-    figure = figures.sample_efficiency(shown, titles=titles())
-    if figure.layout.yaxis.range is not None:
-        low, high = shown["auc"].min(), shown["auc"].max()
-        margin = max((high - low) / 12, 0.01)
-        figure.update_yaxes(range=[low - margin, high + margin])
-    return figure
-
-
-def quality_and_time(last: pd.DataFrame) -> go.Figure:
-    """The Pareto figure with the intervals of the quality: without them its axis would make noise look like differences."""
-    figure = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, titles()))
-    ends = {"array": last["auc_high"] - last["auc"], "arrayminus": last["auc"] - last["auc_low"]}
-    return figure.add_scatter(
-        x=last["per_thousand"],
-        y=last["auc"],
-        mode="markers",
-        marker={"size": 1, "color": figures.INK},
-        error_y={"type": "data", "symmetric": False, **ends, "color": figures.INK, "thickness": 1.5, "width": 5},
-        name="95 % interval",
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    """Quality against labels of few systems; where bands are cut off anyway, the lines get the height of the picture."""
+    return figures.sample_efficiency(shown, titles=titles(), margin=1 / 12)
 
 
 def present(shown: list[tuple[str, str, go.Figure, pd.DataFrame]]) -> None:

@@ -320,6 +320,7 @@ def sample_efficiency(
     matches: Mapping[tuple[str, str], float] | None = None,
     titles: Mapping[str, str] | None = None,
     title: str = "",
+    margin: float = 1 / 3,
 ) -> go.Figure:
     """Quality against labels (or seconds), a line a system, with 95 % bands.
 
@@ -330,6 +331,7 @@ def sample_efficiency(
         references: Horizontal lines to compare with: name -> value.
         matches: Match points: (system, variant) -> N at which it reaches a reference, drawn as vertical lines.
         titles: Names of data sets as people say them.
+        margin: Where wide bands would press all lines together they are cut off, and so much of the lines' own height is left around.
     """
     figure = go.Figure()
     measure = METRICS[metric]
@@ -412,7 +414,7 @@ def sample_efficiency(
         figure.update_xaxes(**_log_ticks(drawn.min(), drawn.max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     note = scale_note(summary, titles, f"{metric}_low" in summary)
-    if (heights := _room(summary, metric, references or {})) is not None:
+    if (heights := _room(summary, metric, references or {}, margin)) is not None:
         figure.update_yaxes(range=heights)
         note += " · bands are cut off at the edge of the picture"
     return _finish(figure, f"{note}. {SHOTS_NOTE}", 520, title)
@@ -430,17 +432,24 @@ def _log_ticks(low: float, high: float, most: int = 6) -> dict[str, list]:
     return {"tickvals": values, "ticktext": words}
 
 
-def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float]) -> tuple[float, float] | None:
-    """Lowest and highest value to draw where wide bands would press all lines together: the lines, and a third of their room around."""
+def _interval(row: pd.Series, metric: str, colour: str) -> dict[str, object]:
+    """The 95 % interval of one point as Plotly's error bar."""
+    ends = {"array": [row[f"{metric}_high"] - row[metric]], "arrayminus": [row[metric] - row[f"{metric}_low"]]}
+    return {"type": "data", "symmetric": False, **ends, "color": colour, "thickness": 1.5, "width": 5}
+
+
+def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float], margin: float) -> tuple[float, float] | None:
+    """Lowest and highest value to draw where bands reach beyond a third of the lines' own height: the lines and a margin around them."""
     low, high = f"{metric}_low", f"{metric}_high"
     lines = np.array([*summary[metric].dropna(), *references.values()])
     if len(lines) == 0 or low not in summary or summary[low].isna().all():
         return None
-    margin = max((lines.max() - lines.min()) / 3, 0.01)
-    bottom, top = lines.min() - margin, lines.max() + margin
-    if summary[low].min() >= bottom and summary[high].max() <= top:
+    height = lines.max() - lines.min()
+    wide = max(height / 3, 0.01)
+    if summary[low].min() >= lines.min() - wide and summary[high].max() <= lines.max() + wide:
         return None
-    return bottom, top
+    around = max(height * margin, 0.01)
+    return lines.min() - around, lines.max() + around
 
 
 def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str = "") -> go.Figure:
@@ -818,7 +827,9 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
 # ---- cost ------------------------------------------------------------------------------------------------------------------------
 
 
-def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "") -> go.Figure:
+def pareto(
+    table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: str = "", title: str = "", intervals: bool = False
+) -> go.Figure:
     """Quality against cost; the line joins the systems that no other beats in both, of those on the machine that measured the most.
 
     Of more than a dozen systems the legend names only those on the line, or it would take the room of the picture; the pointer tells
@@ -827,6 +838,7 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
     Args:
         table: One row a system with `system`, `variant`, the metric and the column `cost` (positive), and, where it matters, the `machine`
             that it was measured on.
+        intervals: Draw the quality's 95 % intervals (columns ending in `_low`, `_high`): for a few systems; many would hide each other.
     """
     figure = go.Figure()
     measure = METRICS[metric]
@@ -853,6 +865,7 @@ def pareto(table: pd.DataFrame, metric: str, cost: str, cost_label: str, note: s
             mode="markers",
             name=name,
             marker={"symbol": look.symbol, "size": 14, "color": look.colour, "opacity": 0.4 if elsewhere[number] else 1},
+            error_y=_interval(row, metric, look.colour) if intervals else None,
             hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra>"
             f"{plain(machines[number])}</extra>",
         )

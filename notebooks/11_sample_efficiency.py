@@ -159,20 +159,16 @@ else:
 # were: where History-LR is the only one, nothing is decided about "the best", and the line is not counted.
 
 # %%
-done = cells()[~cells()["options"].str.contains(r'"vectors": ?"(?:random|shuffled|none)"')]
-families = {"with": ("llm", "llm+crm"), "without": ("reference", "crm")}
-sides = {side: [name for name in SYSTEMS if SYSTEMS[name].family in its] for side, its in families.items()}
+places = zip(cells()["system"], cells()["variant"], strict=True)
+done = cells().assign(side=[contrast.side(*place) for place in places])
 rows = []
 for (dataset, n, size), at in done.groupby(["dataset", "train_rows", "test_rows"]):
-    best = {}
-    for side, names in sides.items():
-        means = at[at["system"].isin(names)].groupby(["system", "variant"])["auc"].mean()
-        if len(means):
-            best[side] = means.idxmax()
-    if len(best) == 2:
+    sides = {side: at[at["side"] == side] for side in ("with", "without")}
+    if all(len(own) for own in sides.values()):
+        best = {side: own.groupby(["system", "variant"])["auc"].mean().idxmax() for side, own in sides.items()}
         one, other = (at[(at["system"] == system) & (at["variant"] == variant)] for system, variant in best.values())
         labels = {side: figures.system_label(*pair) for side, pair in best.items()}
-        rivals = at[at["system"].isin(sides["without"])]["system"].nunique()
+        rivals = sides["without"]["system"].nunique()
         rows.append({"data": dataset, "N": n, **labels, **gap(one, other), "rivals": rivals, "test rows": size})
 columns = ["data", "N", "with", "without", "gap", "low", "high", "seeds", "says", "rivals", "test rows"]
 own = pd.DataFrame(rows, columns=columns).query("seeds >= 3")

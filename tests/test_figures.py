@@ -170,6 +170,8 @@ def test_a_wide_band_does_not_press_the_lines_together():
     bottom, top = figures.sample_efficiency(wide, "auc", references={"far": 0.9}).layout.yaxis.range
     span = 0.9 - wide["auc"].min()
     assert (bottom, top) == pytest.approx((wide["auc"].min() - span / 3, 0.9 + span / 3))
+    close = figures.sample_efficiency(wide, "auc", references={"far": 0.9}, margin=1 / 12).layout.yaxis.range
+    assert close == pytest.approx((wide["auc"].min() - span / 12, 0.9 + span / 12))
     assert "cut off" in axis_words(figures.sample_efficiency(wide, "auc"))
     plain = figures.sample_efficiency(points().assign(auc_low=lambda rows: rows["auc"] - 0.001, auc_high=lambda rows: rows["auc"] + 0.001))
     assert plain.layout.yaxis.range is None and "cut off" not in axis_words(plain)
@@ -355,6 +357,16 @@ def test_pareto_joins_only_what_one_machine_measured():
     assert "the line is of A; pale: another machine" in axis_words(figure)
     alike = figures.pareto(table.drop(columns="machine"), "auc", "predict_seconds", "seconds")
     assert len(alike.data) == 3, "nothing to join: one is better and cheaper than all"
+
+
+def test_pareto_draws_the_intervals_of_the_table():
+    table = points().drop_duplicates("system")
+    figure = figures.pareto(table, "auc", "fit_seconds", "seconds", intervals=True)
+    for trace, row in zip(figure.data[-2:], table.itertuples(), strict=True):
+        ends = trace.y[0] - trace.error_y.arrayminus[0], trace.y[0] + trace.error_y.array[0]
+        assert np.allclose(ends, (row.auc_low, row.auc_high))
+    without = figures.pareto(table, "auc", "fit_seconds", "seconds")
+    assert all(trace.error_y.array is None for trace in without.data)
 
 
 def test_pareto_of_many_systems_names_those_on_the_line():

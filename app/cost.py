@@ -1,6 +1,8 @@
-"""Cost and latency: quality against cost, the paper's Table 2 beside ours, and what a million predictions cost on your hardware."""
+"""Cost and latency: quality against cost, the paper's Table 2 beside ours, a million predictions on your hardware, and routing."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +15,9 @@ from shared import (
     need_results,
     number_column,
     of_series,
+    predictions,
     results,
+    series_of,
     shots_in_order,
     shots_name,
     show_figure,
@@ -26,9 +30,10 @@ from state import amount, choose
 
 from laser_core import figures
 from laser_core.bench.measure import read_record
-from laser_core.errors import DataError
+from laser_core.errors import DataError, UserError
 from laser_core.settings import get_settings
-from laser_core.study import paper, summary
+from laser_core.study import contrast, paper, summary
+from laser_core.study.routing import routing
 from laser_core.systems import SYSTEMS
 
 COSTS = {
@@ -62,6 +67,70 @@ def serving() -> str:
     if not told:
         return ""
     return f" Serving, CPU-milliseconds a sample on {', '.join(machines)} (`laser bench serving`): {words.markdown('; '.join(told))}."
+
+
+@st.cache_data(show_spinner="Asking where it is unsure …", max_entries=64)
+def routed(origin: str, cheap: pd.DataFrame, dear: pd.DataFrame) -> pd.DataFrame:
+    return routing(partial(predictions, origin), cheap, dear)
+
+
+def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
+    """One system answers, and a dearer one where the first is unsure: what is each share worth, and what does it cost?"""
+    known, ranked = series_of(shown), series_of(shown.sort_values("auc", ascending=False))
+    sides = {name: contrast.side(*pair) for name, pair in ranked.items()}
+    best = {side: next((name for name in ranked if sides[name] == side), None) for side in ("without", "with")}
+    if None in best.values():
+        return
+    st.subheader("Ask the language model only where another system is unsure", anchor=False)
+    left, right = st.columns(2)
+    pair = []
+    for place, key, label, default in ((left, "cheap", "Answers first", "without"), (right, "dear", "Asked where that is unsure", "with")):
+        with place:
+            name = choose(key, label, list(known), default=best[default], name=lambda one: figures.system_label(*known[one]))
+            pair.append(known[name])
+    cheap, dear = (cells[(cells["system"] == system) & (cells["variant"] == variant)] for system, variant in pair)
+    try:
+        table = routed(chosen.origin, cheap, dear)
+    except UserError as error:
+        st.info(str(error).capitalize(), icon=":material/touch_app:")
+        return
+    first, second = (shown[(shown["system"] == system) & (shown["variant"] == variant)].iloc[0] for system, variant in pair)
+    table = table.assign(per_thousand=first["per_thousand"] + table["share"] * second["per_thousand"])
+    if first["machine"] != second["machine"]:
+        table["per_thousand"] = None
+    seeds, rows = table[["seeds", "test_rows"]].iloc[0]
+    note = (
+        f"{titles()[dataset]} · {seeds} seed{'s' * (seeds > 1)} · {rows:,} test rows · N = {shots_name(shots)} · 95 % intervals over seeds "
+    )
+    show_figure(
+        figures.routing(table, *pair, f"{note}and test users. {figures.SHOTS_NOTE}"),
+        f"routing-{dataset}-{shots}",
+        "Line chart: gain in AUC against the share of samples that the second system answers, by unsureness and by lot.",
+        table,
+    )
+    show_table(
+        table[["share", "auc", "gap", "low", "high", "lot", "lot_low", "lot_high", "per_thousand"]],
+        f"routing-table-{dataset}-{shots}",
+        "Gain in AUC and seconds for each share of samples that the second system answers",
+        {
+            "share": number_column("Share asked", "percent"),
+            "auc": number_column("AUC"),
+            "gap": number_column("Gain", "%+.4f", help="AUC minus that of the first system alone."),
+            "low": number_column("95 % low", "%+.4f"),
+            "high": number_column("95 % high", "%+.4f"),
+            "lot": number_column(
+                "Over a lot", "%+.4f", help="AUC minus that where as many samples, drawn by lot, go to the second system."
+            ),
+            "lot_low": number_column("Lot, 95 % low", "%+.4f"),
+            "lot_high": number_column("Lot, 95 % high", "%+.4f"),
+            "per_thousand": number_column("Seconds a thousand", "%.3g", help="Of the first system, and that share of the second's."),
+        },
+    )
+    told = "" if first["machine"] == second["machine"] else " Their times are of different machines and are not added."
+    st.caption(
+        "A sample is the more unsure the nearer its first probability is to .5; no label decides who is asked. Where the line is no higher "
+        f"than the broken one, unsureness is no reason to ask: any other samples would do as well.{told}"
+    )
 
 
 heading(
@@ -159,3 +228,4 @@ st.caption(
     "Seconds of LLM+CRM leave out what its language models spent on the vectors and titles that it takes from a store, once for each item; "
     f"those of LLM only count stored work at what it cost when it was made.{serving()}"
 )
+where_it_is_unsure(*(own[own["current"].astype(bool)] for own in (shown, cells)))

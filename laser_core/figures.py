@@ -694,6 +694,47 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     return _finish(figure, note, 130 + 48 * max(len(table), 2), title, width=40)
 
 
+def routing(table: pd.DataFrame, cheap: tuple[str, str], dear: tuple[str, str], note: str = "", title: str = "") -> go.Figure:
+    """What it is worth to ask a dear system where a cheap one is unsure, and to ask it by lot, against the share of samples it answers.
+
+    Args:
+        table: What `laser_core.study.routing.routing` returns.
+        cheap, dear: Their (system, variant).
+    """
+    figure = go.Figure()
+    look, first, second = style(*dear), *(plain(system_label(*one), LONGEST) for one in (cheap, dear))
+    figure.add_scatter(
+        x=[*table["share"], *table["share"][::-1]],
+        y=[*table["high"], *table["low"][::-1]],
+        fill="toself", fillcolor=_fade(look.colour, 0.13), line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
+        name="95 % interval",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=table["share"],
+        y=table["gap"],
+        mode="lines+markers",
+        name=in_lines(f"where {system_label(*cheap)} is least sure"),
+        line={"color": look.colour, "width": look.width},
+        marker={"symbol": look.symbol, "size": 9, "color": look.colour},
+        customdata=table[["low", "high", "auc", "lot", "lot_low", "lot_high"]],
+        hovertemplate="%{x:.0%} asked: AUC %{customdata[2]:.4f}<br>%{y:+.4f} (95 %: %{customdata[0]:+.4f} to %{customdata[1]:+.4f})<br>"
+        "over as many by lot %{customdata[3]:+.4f} (%{customdata[4]:+.4f} to %{customdata[5]:+.4f})<extra></extra>",
+    )
+    figure.add_scatter(
+        x=table["share"],
+        y=table["gap"] - table["lot"],
+        mode="lines",
+        name="as many by lot",
+        line={"color": INK, "dash": "dash", "width": 1.5},
+        hovertemplate="%{x:.0%} asked by lot<br>gain %{y:+.4f}<extra></extra>",
+    )
+    figure.add_hline(y=0, line={"width": 1, "color": INK})
+    figure.update_xaxes(title=f"share of samples that {second} answers", tickformat=".0%")
+    figure.update_yaxes(title="gain in test AUC", tickformat="+.3f")
+    note = f"the rest is answered by {first}, gain 0. {note}"
+    return _finish(figure, note, 460, title)
+
+
 Scored = tuple[str, str, np.ndarray, np.ndarray]
 """(system, name in words, labels, probabilities) of one result"""
 

@@ -28,6 +28,7 @@ from laser_core.datasets import load
 from laser_core.lm import backbones
 from laser_core.settings import get_settings
 from laser_core.study import paper
+from laser_core.study.routing import routing
 from laser_core.systems import SYSTEMS, create
 
 
@@ -215,8 +216,7 @@ every = [1, 10, 30, 100]
 texts = {n: int(np.ceil(events / n).sum()) for n in every}
 missed = {n: (n - 1) / 2 for n in every}
 served = {n: round(data.events / texts[n], 1) for n in every}
-columns = {"user texts to write": texts, "predictions a text serves": served, "newest ratings missed": missed}
-pd.DataFrame(columns)
+pd.DataFrame({"user texts to write": texts, "predictions a text serves": served, "newest ratings missed": missed})
 
 # %%
 note = "MovieLens-small · one prediction for each of its ratings"
@@ -224,6 +224,33 @@ axes = "a new user text every ... ratings", "user texts to write"
 show(figures.bars([f"every {n}" for n in every], texts.values(), *axes, note))
 
 # %% [markdown]
+# ## A third way: ask only where it pays
+#
+# If a cheap system is unsure, its probability is near .5. So let it answer, and send a share of samples, those it is least
+# sure of, to the LLM (*routing*; the idea is old: C. K. Chow, 1970, a classifier that may decline). The price is a straight line,
+# $c(s) = c_{\text{cheap}} + s\, c_{\text{LLM}}$. The hope is that the gain is not: that a tenth of the calls brings most of it. Hold it
+# against as many samples drawn *by lot*. Recorded predictions are enough for that, nothing is fitted:
+
+# %%
+own = cells().query("dataset == 'movielens-small' and train_rows == 1024 and test_rows == @data.test.size")
+pair = ("sim", ""), ("laser-llm-counted", "statistics=true, nearby=0.1")
+cheap, dear = (own[(own["system"] == system) & (own["variant"] == variant)] for system, variant in pair)
+routes, picture = pd.DataFrame(), figures.empty("not run: laser study run crm-movielens-small, then llm-small")
+if len(cheap) and len(dear):
+    routes = routing(recorded().predictions, cheap, dear)
+    picture = figures.routing(routes, *pair, f"MovieLens-small · N = 1,024 · {len(cheap)} and {len(dear)} seeds")
+show(picture, "recorded")
+
+# %% [markdown]
+# `gap` is what asking a share adds to SIM's AUC, `lot` how much more that is than asking as many by lot:
+
+# %%
+routes.round(4)
+
+# %% [markdown]
+# If the line lies hardly above the broken one, SIM's unsureness is no good reason to ask: the gain is bought sample by sample, at the
+# same price wherever you buy. (Both may find the same samples hard.) **Cost and latency** in the dashboard does this for any pair.
+#
 # ## What would change my mind
 #
 # That LLM+CRM is as fast as a CRM would be wrong where users are new at each request (nothing is cached for them), or where
@@ -235,6 +262,7 @@ show(figures.bars([f"every {n}" for n in every], texts.values(), *axes, note))
 # - Seconds a sample mean nothing without batch and hardware; compare ratios from one machine.
 # - The LLM alone pays for each prediction; LLM+CRM pays once for each text, and serves look-ups.
 # - What caching costs is freshness, and the texts themselves.
+# - Asking the LLM for some samples only costs and gains in proportion, unless unsureness says who needs it: compare with a lot.
 #
 # For real: [`laser_crm.py`](../laser_core/knowledge/laser_crm.py) (`serve`), [`adapter.py`](../laser_core/knowledge/adapter.py),
 # [`store.py`](../laser_core/knowledge/store.py), [`bench/`](../laser_core/bench/). In the dashboard: **Cost and latency**.

@@ -310,6 +310,14 @@ def test_gaps_put_the_better_on_top(metric, top):
     assert figure.data[-1].error_x.array[0] == pytest.approx(0.02 if top == "DIN" else 0.03)
 
 
+def test_routing_draws_the_lot_beside_unsureness():
+    table = pd.DataFrame({"share": [0, 0.5, 1], "auc": 0.7, "gap": [0, 0.02, 0.03], "lot": [0, 0.005, 0]})
+    table = table.assign(low=table["gap"] - 0.01, high=table["gap"] + 0.01, lot_low=-0.01, lot_high=0.01)
+    drawn = lines(figures.routing(table, ("din", ""), ("laser-llm", "")))
+    assert list(drawn["where DIN is least sure"].y) == [0, 0.02, 0.03]
+    assert list(drawn["as many by lot"].y) == pytest.approx([0, 0.015, 0.03])
+
+
 def scored(seed: int = 0, rows: int = 3000) -> figures.Scored:
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 2, rows)

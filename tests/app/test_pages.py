@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import html
 import json
@@ -599,6 +600,19 @@ def test_costs_are_told_by_machine(tmp_path, monkeypatch, open_page, small):
     words = chart(page)["layout"]["xaxis"]["title"]["text"]
     assert "95 %" not in words, "no interval is drawn"
     assert "the line is of A" in re.sub("<[^>]*>", " ", words).replace("  ", " ")
+
+
+def test_asking_only_where_another_is_unsure_is_weighed_on_common_rows(stores, open_page):
+    page = open_page("cost.py", n="64", cheap="history-lr")
+    no_trouble(page)
+    assert (page.query_params["cheap"], labelled(page.selectbox, "Asked where that is unsure").value) == ("history-lr", "laser-llm")
+    line = next(trace for trace in chart(page, 1)["data"] if trace.get("name") == "where History-LR is least sure")
+    table = page.dataframe[1].value.set_index("share")
+    assert np.frombuffer(base64.b64decode(line["y"]["bdata"])) == pytest.approx(table["gap"].to_numpy())
+    assert table.loc[0, "gap"] == 0 and table.loc[1, "gap"] > 0, "the made-up language model knows more"
+    costs = page.dataframe[0].value.set_index("System")["Ours"]
+    assert table.loc[0.5, "per_thousand"] == pytest.approx(costs["History-LR"] + costs["Laser, LLM only"] / 2)
+    assert f"{LM_ROWS} test rows" in chart(page, 1)["layout"]["xaxis"]["title"]["text"]
 
 
 def test_what_serving_costs_is_told_from_its_record(stores, tmp_path, monkeypatch, open_page):

@@ -129,7 +129,8 @@ def print_benchmark(path: Path, parts: list[str], as_json: bool) -> None:
             note(f"not measured: {reason}")
         made = part["provenance"]
         versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-        note(f"{made['started'][:10]}, {made['repeats']} rounds, {made['hardware']['cpu']}, {made['hardware']['cores']} cores; {versions}")
+        rounds = f"{made['repeats']} round{'s' * (made['repeats'] > 1)}"
+        note(f"{made['started'][:10]}, {rounds}, {made['hardware']['cpu']}, {made['hardware']['cores']} cores; {versions}")
     note(f"the record: {path}")
 
 

@@ -1,4 +1,4 @@
-"""`laser systems`, `laser train`, `laser score`: one system at a time, outside of any study."""
+"""`laser systems`, `laser train`, `laser score`, `laser probe`: one system or language model at a time, outside of any study."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from laser_core.cli.console import note, print_json, print_table, progress_bar
 from laser_core.cli.text import number
 from laser_core.errors import DataError, UserError, unknown
 from laser_core.progress import no_progress
+from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,6 +137,28 @@ def score(
         print_json(metrics)
     else:
         print(", ".join(f"{name} {number(value)}" for name, value in metrics.items()) + (f": {out}" if out else ""))
+
+
+@app.command(epilog="Example: `laser probe movielens-small --pairs 100`")
+def probe(
+    dataset: Dataset,
+    backbone: Annotated[str, typer.Option(help="The language model: short name, folder or hub id.")] = "smollm2-135m",
+    question: Annotated[list[str] | None, typer.Option("--question", help="title, rating or knowledge; without it all.")] = None,
+    pairs: Annotated[int, typer.Option(help="Lines asked about, each after its own beginning and after another.", min=1)] = 200,
+    out: Annotated[
+        Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/memory.json in LASER_STORE.")
+    ] = None,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Does a language model know a data set by heart? If it has read the raw files, its answers prove nothing."""
+    from laser_core.bench import memory
+    from laser_core.cli.bench import print_benchmark
+
+    data, out = load_dataset(dataset, source), out or get_settings().store / "bench" / "memory.json"
+    with progress_bar(f"{backbone} on {data.name}") as progress:
+        part = memory.record(out, data, backbone, question or (), pairs, progress)
+    print_benchmark(out, [part], as_json)
 
 
 def _write_predictions(out: Path, data: CTRDataset, rows: np.ndarray, probability: np.ndarray) -> None:

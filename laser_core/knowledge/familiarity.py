@@ -12,14 +12,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from laser_core.knowledge.encoder import padded, passes
-from laser_core.knowledge.generate import open_decoder
 from laser_core.knowledge.store import VectorStore
 from laser_core.lm import backbones
+from laser_core.lm.likelihood import likelihoods
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
 
-_PASS, _ROUND = 16, 8
 _READING = 1  # raised when the same title begins to give another number
 
 
@@ -49,21 +47,5 @@ def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress 
 
 def compute(name: str, titles: Sequence[str], before: str) -> Iterator[tuple[list[str], np.ndarray]]:
     """Pass by pass: some of the titles, and their (titles, 1) numbers."""
-    import torch
-
-    model = open_decoder(name)
-    encodings = backbones.tokenizer(name).encode_batch([before + title for title in titles])
-    tokens = [encoding.ids for encoding in encodings]
-    known = [sum(end <= len(before) for _, end in encoding.offsets) for encoding in encodings]  # tokens that are not the title's
-    head = model.get_output_embeddings()
-    with torch.inference_mode():
-        for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
-            ids, real = (part.to(model.device) for part in padded([tokens[number] for number in group], _PASS, width))
-            states = model.base_model(input_ids=ids, attention_mask=real).last_hidden_state  # (pass, width, size)
-            means = []
-            for row, number in enumerate(group):
-                last = len(tokens[number])
-                own = slice(min(known[number], last - 1), last)  # each read from the state before it; without a title, its quotation mark
-                logits = head(states[row, own.start - 1 : own.stop - 1]).float()  # (the title's tokens, vocabulary)
-                means.append(-torch.nn.functional.cross_entropy(logits, ids[row, own]).item())
-            yield [titles[number] for number in group], np.array(means, dtype=np.float32)[:, None]
+    for group, means in likelihoods(name, [before] * len(titles), titles):
+        yield [titles[number] for number in group], means[:, None]

@@ -18,7 +18,7 @@ from laser_core.lm.likelihood import likelihoods
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
 
-_READING = 1  # raised when the same title begins to give another number
+_READING = 2  # raised when the same title begins to give another number
 
 
 def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress = no_progress) -> np.ndarray:

@@ -35,6 +35,8 @@ def likelihoods(name: str, before: Sequence[str], after: Sequence[str], shared: 
     """
     import torch
 
+    from laser_core.lm.scoring import finished
+
     model, tokenizer = open_decoder(name), backbones.tokenizer(name)
     encodings = tokenizer.encode_batch([first + last for first, last in zip(before, after, strict=True)], add_special_tokens=not shared)
     tokens = [encoding.ids for encoding in encodings]
@@ -49,7 +51,7 @@ def likelihoods(name: str, before: Sequence[str], after: Sequence[str], shared: 
             for row, number in enumerate(group):
                 last = len(tokens[number])
                 own = slice(min(known[number], last - 1), last)  # each read from the state before it; of an empty end, the beginning's last
-                logits = head(states[row, own.start - 1 : own.stop - 1]).float()  # (the end's tokens, vocabulary)
+                logits = finished(head(states[row, own.start - 1 : own.stop - 1]).float(), model)  # (the end's tokens, vocabulary)
                 means.append(-torch.nn.functional.cross_entropy(logits, ids[row, own]).item())
             yield group, np.array(means, dtype=np.float32)
 

@@ -113,9 +113,6 @@ class AnswerModel(nn.Module):
         rows = torch.tensor([yes, no], device=head.weight.device)
         self.register_buffer("head", head.weight.detach()[rows].float())  # (2, hidden)
         self.register_buffer("bias", head.bias.detach()[rows].float() if head.bias is not None else torch.zeros(2, device=rows.device))
-        config = model.config.get_text_config()
-        self.factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)  # Cohere; Granite
-        self.cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2 bends its logits
         self._check(yes, no)
 
     @torch.no_grad()
@@ -160,10 +157,17 @@ class AnswerModel(nn.Module):
 
     def _scores(self, states: torch.Tensor) -> torch.Tensor:
         """(answers, 2) s_yes and s_no in fp32 from (answers, hidden)."""
-        scores = nn.functional.linear(states.float(), self.head, self.bias)
-        if self.factor != 1:
-            scores = scores * self.factor
-        return scores if self.cap is None else self.cap * torch.tanh(scores / self.cap)
+        return finished(nn.functional.linear(states.float(), self.head, self.bias), self.model)
+
+
+def finished(scores: torch.Tensor, model: nn.Module) -> torch.Tensor:
+    """What a causal language model makes of the scores of its output layer: most leave them."""
+    config = model.config.get_text_config()
+    factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)  # Cohere; Granite
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2 bends them
+    if factor != 1:
+        scores = scores * factor
+    return scores if cap is None else cap * torch.tanh(scores / cap)
 
 
 def passes(encoded: Sequence[Encoded], size: int) -> Iterator[tuple[list[int], int]]:

@@ -10,6 +10,9 @@ import words
 from shared import choose_dataset, heading, number_column, open_dataset, results, show_figure, show_table, text_column
 
 from laser_core import datasets, figures
+from laser_core.bench.measure import read_record
+from laser_core.errors import DataError
+from laser_core.settings import get_settings
 
 heading("Data", "What the systems learn from and are tested on. Every number here is counted from the data on this machine.")
 name = choose_dataset(results().datasets(), all_known=True)
@@ -21,6 +24,18 @@ if dataset is None:
 @st.cache_data(show_spinner="Counting …")
 def card_of(name: str, version: str) -> dict[str, Any]:
     return datasets.card(open_dataset(name))
+
+
+def known_by_heart(name: str, version: str) -> list[dict[str, Any]]:
+    """What `laser probe` found out about this data set, recorded or in your store; nothing where there is no such record."""
+    found = {}
+    for folder in (get_settings().recorded, get_settings().store):
+        try:
+            found |= read_record(folder / "bench" / "memory.json")["parts"]
+        except DataError:
+            continue
+    parts = [part for key, part in found.items() if key.split()[0] == name and part["provenance"].get("data_version") == version]
+    return [{**one, "pairs": one["unit"].split()[1]} for part in parts for one in part["measurements"]]
 
 
 card = card_of(name, dataset.version)
@@ -82,6 +97,30 @@ show_table(
         "several": st.column_config.CheckboxColumn("Several at once"),
     },
 )
+known = known_by_heart(name, dataset.version)
+st.subheader("Does a language model know it by heart?", anchor=False)
+if known:
+    show_table(
+        pd.DataFrame(known)[["who", "case", "median", "low", "high", "pairs"]],
+        f"memory-{name}",
+        "How often a language model finds the true line likelier than a false one",
+        {
+            "who": text_column("Language model"),
+            "case": text_column("Question"),
+            "median": number_column("True line wins", "percent", help="50 %: it knows nothing of it."),
+            "low": number_column("95 % low", "percent"),
+            "high": number_column("95 % high", "percent"),
+            "pairs": text_column("Pairs"),
+        },
+    )
+    st.caption(
+        "title: the title after its item's number; rating: the rating after user and item; both against the line of another item. A model "
+        "that has read the files would win far more than half. knowledge: what kind of item a title is, or whose; no memory of the data "
+        "set, but what a model that knows the items knows."
+    )
+else:
+    st.markdown("Not run. To run it:")
+    st.code(f"laser probe {name}", language="bash")
 st.subheader("Know this", anchor=False)
 st.markdown("\n".join(f"- {words.markdown(trap)}" for trap in card["traps"]) or "No known trap.")
 if card["facts"]:

@@ -309,6 +309,22 @@ def test_what_the_readme_says_of_small_encoders_holds(lesson):
     assert (pairs["auc"][usual] > pairs["auc"][larger]).nunique() == 2
 
 
+def test_what_the_readme_says_of_routing_holds(lesson):
+    """No share of samples is worth more than as many by lot; asking for all of them is ahead, and the gain grows with the share."""
+    from laser_core.study.routing import routing
+
+    store, cells = lesson.recorded(), lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == "movielens-small") & (cells["test_rows"] == 6_164) & (cells["seed"] < 3)]
+    for n in (256, 1024):
+        own = cells[cells["train_rows"] == n]
+        dear = own[(own["system"] == "laser-llm-counted") & (own["variant"] == "statistics=true, nearby=0.1")]
+        for system in ("sim", "deepfm"):
+            table = routing(store.predictions, own[(own["system"] == system) & (own["variant"] == "")], dear)
+            assert (table["seeds"] == 3).all() and (table["lot_low"] <= 0).all() and table["low"].iloc[-1] > 0
+            in_proportion = table["share"] * table["gap"].iloc[-1]
+            assert (table["gap"] - in_proportion).abs().max() < 0.006
+
+
 def test_readme_names_commands():
     assert len(readme_commands()) >= 8
 

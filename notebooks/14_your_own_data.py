@@ -183,7 +183,8 @@ print(f"ceiling: {found['knows the truth']['auc']:.3f}")
 # - Plant a truth once; compare with the references always.
 #
 # For real: [`custom.py`](../laser_core/datasets/custom.py) (every setting), [`build.py`](../laser_core/datasets/build.py) (splits),
-# [`spec.py`](../laser_core/study/spec.py) (studies). In the dashboard: **Data**, then **Sample efficiency**.
+# [`spec.py`](../laser_core/study/spec.py) (studies). In the dashboard: **Data**, then **Sample efficiency**. Next:
+# [15 Which labels to buy](15_which_labels.ipynb).
 #
 # ## Exercises
 #

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import entropy as coin_entropy
 from sklearn.isotonic import isotonic_regression
 from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
@@ -562,3 +563,53 @@ def newcomers(answer: Any, dataset: CTRDataset) -> None:
         return float(np.mean([len(dataset.history_events(row, 0)) < 10 for row in dataset.test]))
 
     _number(3, answer, truth, "a sample's event number minus the start of its whole history (`length=0`).")
+
+
+# ---- 15_which_labels -----------------------------------------------------------------------------------------------------------
+
+
+def take_turns(function: Callable) -> None:
+    """Exercise 1: each user once before any twice."""
+    generator = np.random.default_rng(0)
+    cases = [(generator.integers(0, 6, 20).tolist(), n) for n in (1, 5, 9, 20)]
+    answers = [function(users, n) for users, n in cases]
+
+    def expected(users: list[int], n: int) -> list[int]:
+        rounds: list[int] = []
+        while len(rounds) < len(users):  # pass after pass: of each user the first place that is left
+            taken: set[int] = set()
+            for place, user in enumerate(users):
+                if place not in rounds and user not in taken:
+                    taken.add(user)
+                    rounds.append(place)
+        return rounds[:n]
+
+    say(
+        1,
+        answers[0] is not None,
+        lambda: all(list(answer) == expected(*case) for answer, case in zip(answers, cases, strict=True)),
+        "number each user's entries 0, 1, 2, ... and sort places by that number, keeping the order of equals.",
+    )
+
+
+def entropy(function: Callable) -> None:
+    """Exercise 2: the entropy of a coin."""
+    p = np.array([0.0, 0.1, 0.5, 0.73, 1.0])
+    answer = function(p)
+    say(
+        2,
+        answer is not None,
+        lambda: np.allclose(answer, [coin_entropy([one, 1 - one]) for one in p], atol=1e-9),
+        "p ln p goes to 0 with p: keep p a little away from 0 and 1. (The ranking is the same: both fall with the distance from one half.)",
+    )
+
+
+def seeds_for(function: Callable) -> None:
+    """Exercise 3: seeds until a gap shows."""
+    answers = [function(0.01, 0.02), function(0.005, 0.02), function(0.05, 0.01)]
+    say(
+        3,
+        answers[0] is not None,
+        lambda: answers == [16, 62, 1],
+        "the standard error of the mean is sd / sqrt(seeds): gap = 1.96 * sd / sqrt(seeds), solved for seeds, rounded up.",
+    )

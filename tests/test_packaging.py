@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import json
 import re
 import shlex
 import subprocess
@@ -323,6 +324,19 @@ def test_what_the_readme_says_of_routing_holds(lesson):
             assert (table["seeds"] == 3).all() and (table["lot_low"] <= 0).all() and table["low"].iloc[-1] > 0
             in_proportion = table["share"] * table["gap"].iloc[-1]
             assert (table["gap"] - in_proportion).abs().max() < 0.006
+
+
+def test_what_the_readme_says_of_memory_holds():
+    record = json.loads((PROJECT / "results" / "bench" / "memory.json").read_text(encoding="utf-8"))["parts"]
+    assert {part.split()[0] for part in record} == {"movielens-small", "ml-1m", "bookcrossing"}
+    found = {(part.split()[0], one["case"]): one for part, its in record.items() for one in its["measurements"]}
+    assert all(one["unit"].startswith("of 200 pairs") for one in found.values())
+    heart = [one for (_, case), one in found.items() if case != "knowledge"]
+    assert all(one["low"] < 0.5 < one["high"] for one in heart)
+    assert {f"{100 * end(one['median'] for one in heart):.0f}" for end in (min, max)} == {"47", "54"}
+    known = {dataset: one for (dataset, case), one in found.items() if case == "knowledge"}
+    assert all(one["low"] > 0.5 for one in known.values())
+    assert [f"{100 * known[dataset]['median']:.0f}" for dataset in ("ml-1m", "movielens-small", "bookcrossing")] == ["68", "71", "57"]
 
 
 def test_readme_names_commands():

@@ -1,0 +1,206 @@
+# %% [markdown]
+# # Which labels to buy
+#
+# **You will** leave the question "how many labels?" for the next one, "which?": buy them at random, from as many users as
+# possible, or where a model is least sure, and find out whether it made a difference.
+#
+# Data: MovieLens-small (comes with the kit). Machine: any, no GPU. Time: 40 minutes with the exercises. You need:
+# [02 Metrics](02_metrics.ipynb), [11 Sample efficiency](11_sample_efficiency.ipynb).
+#
+# ## The idea
+#
+# Every curve of this course drew its N labels at random. If labels cost money, nobody has to: choose. Two old ideas:
+#
+# - **diverse**: a second label of the same user tells less than a first one of another. Take each user once before any twice.
+# - **uncertain** (D. D. Lewis and W. A. Gale, 1994): fit on what you have, then buy where the model is least sure,
+#   $\arg\min_i |\hat p_i - \tfrac12|$, and fit again. It is the standard of *active learning*.
+#
+# If either works, it is sample efficiency for nothing, with no language model in it.
+
+# %%
+import numpy as np
+import pandas as pd
+from lesson import pick, profile, show
+
+from laser_core import figures
+from laser_core.datasets import load
+from laser_core.metrics import auc, delong
+from laser_core.study.summary import half_width
+from laser_core.systems import create
+
+data = load("movielens-small")
+labels, users = data.labels(data.test), data.sample_user(data.test)
+counts, seeds = pick((32,), (64, 256)), range(pick(2, 5))
+systems = pick(("history-lr",), ("history-lr", "stats-lr", "deepfm"))
+print(f"profile: {profile()} · {len(data.train):,} training samples to choose from, {len(data.test):,} test rows")
+
+# %% [markdown]
+# ## Three ways to choose
+#
+# Each gets N, a seed and the name of the system that will be fitted, and returns rows of the training split. *uncertain* buys in
+# four rounds; the first is random, as there is nothing yet to be unsure with. To keep that cheap it looks at a random pool.
+
+
+# %%
+def random(n, seed, system):
+    return data.shots(n, seed)
+
+
+def turns(users):
+    """Of each entry: how many entries before it have the same user."""
+    order = np.argsort(users, kind="stable")
+    ordered = users[order]
+    first = np.searchsorted(ordered, ordered)  # where each user's entries begin
+    turn = np.empty(len(users), dtype=int)
+    turn[order] = np.arange(len(users)) - first
+    return turn
+
+
+def diverse(n, seed, system):
+    rows = np.random.default_rng(seed).permutation(data.train)
+    return rows[np.argsort(turns(data.sample_user(rows)), kind="stable")[:n]]
+
+
+def uncertain(n, seed, system, rounds=4):
+    pool = np.random.default_rng(seed).permutation(data.train)[:4000]
+    bought = pool[: n // rounds]
+    while len(bought) < n:
+        model = create(system).fit(data, bought, data.validation_rows(n, seed), seed=seed)
+        left = np.setdiff1d(pool, bought)
+        unsure = np.argsort(np.abs(model.predict(data, left) - 0.5), kind="stable")
+        bought = np.concatenate([bought, left[unsure[: n // rounds]]])
+    return bought
+
+
+ways = {"random": random, "diverse": diverse, "uncertain": uncertain}
+table = {}
+for name, way in ways.items():
+    rows = way(counts[-1], 0, "history-lr")
+    table[name] = {
+        "users": len(np.unique(data.sample_user(rows))),
+        "items": len(np.unique(data.sample_item(rows))),
+        "positive": data.labels(rows).mean(),
+        "earlier ratings (median)": np.median(data.sample_event[rows] - data.history_start(rows, 0)),
+    }
+print(f"N = {counts[-1]}, seed 0")
+pd.DataFrame(table).T.round(2)
+
+# %% [markdown]
+# They do buy different samples. *diverse* has as many users as labels and with them shorter histories: a random draw goes to the heavy
+# users again and again. *uncertain* keeps near one half positive: what a model is unsure of is close to a coin toss.
+#
+# ## Does it help?
+#
+# Same N, same test rows, same seeds, same validation sample; each way paired with *random* (DeLong's test with users as clusters, and
+# the spread over seeds).
+
+
+# %%
+def predictions(way, system, n, seed):
+    model = create(system).fit(data, ways[way](n, seed, system), data.validation_rows(n, seed), seed=seed)
+    return model.predict(data, data.test)
+
+
+lines, gaps = [], {}
+for system in systems:
+    for n in counts:
+        p = {way: [predictions(way, system, n, seed) for seed in seeds] for way in ways}
+        for way in ways:
+            line = {"system": figures.system_label(system), "N": n, "way": way}
+            line["AUC"] = np.mean([auc(labels, one) for one in p[way]])
+            if way != "random":
+                pairs = zip(p[way], p["random"], strict=True)
+                tests = [delong(labels, one, other, users) for one, other in pairs]
+                found = np.array([(test.difference, test.standard_error) for test in tests])
+                half = half_width(found[:, 0], found[:, 1])
+                mean = found[:, 0].mean()
+                says = "ahead" if mean > half else "behind" if mean < -half else "level"
+                line |= {"gap": mean, "low": mean - half, "high": mean + half, "says": says}
+                gaps[f"{line['system']}, N = {n}, {way}"] = mean
+            lines.append(line)
+results = pd.DataFrame(lines)
+print(f"profile: {profile()} · {len(seeds)} seeds")
+results.round(4)
+
+# %%
+at_random = results.query("way == 'random'")["AUC"]
+print(f"labels at random: AUC {at_random.min():.3f} at least, {at_random.max():.3f} at most")
+verdicts = results["says"].dropna()
+print(", ".join(f"{word}: {(verdicts == word).sum()} of {len(verdicts)}" for word in ("ahead", "level", "behind")))
+note = f"MovieLens-small · {len(seeds)} seeds · {len(labels):,} test rows · intervals: in the table above"
+show(figures.bars(gaps, gaps.values(), "way", "AUC minus random's", note))
+
+# %% [markdown]
+# Read the intervals, not the bars. Few labels make noisy models, and the noise of *which* labels came is in every one of these
+# gaps: a difference of a hundredth drowns in it. Where all is level, the honest sentence is "choosing did not help as far as
+# five seeds can show", not "choosing does not help".
+#
+# Two reasons why it is hard here. The systems read counts of a *history* that costs no label, so any 64 labels teach about the
+# same few weights. And the least sure samples are those where the truth is a coin toss: they are informative about nothing.
+#
+# ## What would change my mind
+#
+# More seeds (`LASER_PROFILE=full`, or change `seeds`): the interval shrinks with their square root. Or a system that learns
+# something of each item, with ids and no history (`statistics=false`), for which diversity should count more. Try both below.
+#
+# ## Summary
+#
+# - Which labels to buy is a question of its own; random is the baseline, and a strong one.
+# - *diverse* and *uncertain* choose visibly other samples; a visible difference in the data is not yet one in the AUC.
+# - The spread over subsets is the largest noise with few labels: pair by seed, and say how many.
+#
+# For real: `CTRDataset.shots` in [`dataset.py`](../laser_core/datasets/dataset.py) draws the nested random subsets that every recorded
+# run was fitted on.
+#
+# ## Exercises
+#
+# **1. Take turns** (medium, 10 minutes). From a list of users, one entry each, give the places of the first N when each user is
+# taken once before any is taken twice; among equals the earlier goes first. (By hand, without `turns`.)
+
+# %%
+import checks
+
+
+def take_turns(users, n):
+    ...
+    # BEGIN SOLUTION
+    seen, turn = {}, []
+    for user in users:
+        turn.append(seen.get(user, 0))
+        seen[user] = turn[-1] + 1
+    return sorted(range(len(users)), key=lambda place: turn[place])[:n]
+    # END SOLUTION
+
+
+checks.take_turns(take_turns)
+
+# %% [markdown]
+# **2. Unsure in another sense** (easy, 5 minutes). Give the entropy of each probability in nats,
+# $-p \ln p - (1 - p) \ln(1 - p)$, with 0 at 0 and 1. Does ranking by it differ from ranking by $|\hat p - \tfrac12|$?
+
+
+# %%
+def entropy(p):
+    ...
+    # BEGIN SOLUTION
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return -p * np.log(p) - (1 - p) * np.log(1 - p)
+    # END SOLUTION
+
+
+checks.entropy(entropy)
+
+# %% [markdown]
+# **3. Seeds enough?** (medium, 10 minutes). The gaps of one way over seeds have a standard deviation `sd`. How many seeds until a
+# true gap of `gap` is 1.96 standard errors of their mean away from zero? (Leave the test users out of it.)
+
+
+# %%
+def seeds_for(gap, sd):
+    ...
+    # BEGIN SOLUTION
+    return int(np.ceil((1.96 * sd / gap) ** 2))
+    # END SOLUTION
+
+
+checks.seeds_for(seeds_for)

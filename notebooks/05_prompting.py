@@ -19,10 +19,12 @@ import pandas as pd
 from lesson import cells, pick, profile, show
 
 from laser_core import explain, figures
+from laser_core.bench.measure import read_record
 from laser_core.datasets import load
 from laser_core.lm import backbones
 from laser_core.lm.prompts import Renderer
 from laser_core.metrics import auc, bootstrap_auc, delong, percentile_interval
+from laser_core.settings import get_settings
 from laser_core.study.summary import summarise
 from laser_core.systems import SYSTEMS, create
 
@@ -225,6 +227,21 @@ if done.empty:
     print("recorded, N = 0: not run. To run it: laser study run llm-small")
 
 # %% [markdown]
+# ## Has it read the test?
+#
+# These ratings lie in the open, so a model may have read them. If it could recite `1::1193::5`, all the above would be void.
+# `laser probe` asks which is likelier: the end of a line after its own beginning or after another line's (Di Palma et al.,
+# 2025). The end is the same, so a share of .5 means: not by heart. The third question, what kind a film is or who wrote a
+# book, asks for knowledge of the world, and shows what a model scores that does know. Recorded:
+
+# %%
+parts = read_record(get_settings().recorded / "bench" / "memory.json")["parts"]
+for part, one in ((part, one) for part, its in parts.items() for one in its["measurements"]):
+    print(f"{part}, {one['case']}: {one['median']:.2f} ({one['low']:.2f} to {one['high']:.2f}) {one['unit']}")
+if not parts:
+    print("not run: laser probe movielens-small --out results/bench/memory.json")
+
+# %% [markdown]
 # ## Which rating mattered? Leave one out
 #
 # Take one sample, remove one line of the history at a time, and see how the answer moves. The effect of rating $k$ is
@@ -315,6 +332,7 @@ checks_lm.shifted(shift_to)
 # - Ask an untuned 135M-parameter model outright and it says about the same to everyone. Put answers in the prompt and it
 #   continues the pattern.
 # - Two controls (anonymous titles, counting) tell what of that is knowledge of films.
+# - Before you believe a language model, ask whether it has read the test set.
 #
 # The real thing: `laser_core/lm/prompts.py` (templates in `laser_core/lm/templates/`), `laser_core/lm/scoring.py`,
 # `laser_core/explain.py`. Dashboard: **Prompt lab** and **User explorer**. Next: [06 LoRA with few labels](06_lora.ipynb).

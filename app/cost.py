@@ -99,11 +99,9 @@ def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
     if first["machine"] != second["machine"]:
         table["per_thousand"] = None
     seeds, rows = table[["seeds", "test_rows"]].iloc[0]
-    note = (
-        f"{titles()[dataset]} · {seeds} seed{'s' * (seeds > 1)} · {rows:,} test rows · N = {shots_name(shots)} · 95 % intervals over seeds "
-    )
+    scale = f"{titles()[dataset]} · {seeds} seed{'s' * (seeds > 1)} · {rows:,} test rows · N = {shots_name(shots)}"
     show_figure(
-        figures.routing(table, *pair, f"{note}and test users. {figures.SHOTS_NOTE}"),
+        figures.routing(table, *pair, f"{scale} · 95 % intervals over seeds and test users. {figures.SHOTS_NOTE}"),
         f"routing-{dataset}-{shots}",
         "Line chart: gain in AUC against the share of samples that the second system answers, by unsureness and by lot.",
         table,

@@ -6,7 +6,7 @@ choice reads no label and none of the dear system's answers, so it could be made
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +18,10 @@ from laser_core.study.summary import half_width
 if TYPE_CHECKING:
     import pandas as pd
 
-    Read = Callable[[str], pd.DataFrame]
+    from laser_core.study.contrast import Read
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-_DRAWS = 5  # of samples taken by chance
+_DRAWS = 5  # of samples taken by lot
 
 
 def routed(cheap: np.ndarray, dear: np.ndarray, share: float) -> np.ndarray:
@@ -36,7 +36,7 @@ def routed(cheap: np.ndarray, dear: np.ndarray, share: float) -> np.ndarray:
 
 
 def routing(read: Read, cheap: pd.DataFrame, dear: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
-    """What each share of samples that a dear system answers is worth, beside the same share taken by chance.
+    """What each share of samples that a dear system answers is worth, beside the same share taken by lot.
 
     Args:
         read: Gives a result's predictions by its key (`ResultStore.predictions`).

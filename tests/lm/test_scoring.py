@@ -75,7 +75,8 @@ def test_a_family_whose_scores_are_changed_in_another_way_is_refused(tiny, monke
 def test_a_model_that_reads_from_both_sides_is_refused(tmp_path):
     """Gemma 3 as it is made for embeddings: the same weights, but later tokens reach earlier ones."""
     folder = make_model(tmp_path, "gemma3")
-    open_tiny(folder)
+    scores = torch.linspace(-60, 60, 8)
+    assert torch.equal(scoring.finished(scores, open_tiny(folder).model), scores), "neither scaled nor bent"
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "use_bidirectional_attention": True}))
     with pytest.raises(UserError, match="a Gemma3ForCausalLM reads a text from both sides"):

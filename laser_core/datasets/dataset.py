@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import tempfile
 from collections.abc import Mapping
@@ -313,10 +314,10 @@ class CTRDataset:
             partial = Path(scratch) / "new"
             partial.mkdir()
             self._write(partial)
-            while not _rename(partial, folder):
-                if _version(folder) == self.version:
+            for turn in itertools.count():  # somebody else may put another version there between two steps, again and again
+                if _rename(partial, folder) or _version(folder) == self.version:
                     return
-                _rename(folder, Path(scratch) / "old")
+                _rename(folder, Path(scratch) / f"old-{turn}")
 
     def _write(self, partial: Path) -> None:
         for name in self._ARRAYS:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laser_core.datasets import dataset as module
 from laser_core.datasets.build import assemble, split_by_time, split_last_of_each_user
 from laser_core.datasets.dataset import ALL, About, CTRDataset
 from laser_core.errors import DataError, UserError
@@ -273,6 +274,26 @@ def test_many_savers_at_once_leave_one_whole_data_set(tmp_path):
         thread.join()
     assert not errors
     assert CTRDataset.load(tmp_path / "tiny").version in {dataset.version for dataset in versions}
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_saver_whose_place_is_taken_again_and_again_goes_on(tmp_path, monkeypatch):
+    """Whenever it has moved another version out of the way, somebody puts one there: three times."""
+    first, second = make(EVENTS, SPLIT), make(EVENTS[::-1], SPLIT)
+    first.save(tmp_path / "tiny")
+    rename, taken = module._rename, []
+
+    def race(source: Path, target: Path) -> bool:
+        done = rename(source, target)
+        if source == tmp_path / "tiny" and len(taken) < 3:
+            assert done, "it moved the other version out of the way"
+            taken.append(target.name)
+            first.save(tmp_path / "tiny")
+        return done
+
+    monkeypatch.setattr(module, "_rename", race)
+    second.save(tmp_path / "tiny")
+    assert len(taken) == 3 and CTRDataset.load(tmp_path / "tiny").version == second.version
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 

@@ -34,8 +34,8 @@ def known_by_heart(name: str, version: str) -> list[dict[str, Any]]:
             found |= read_record(folder / "bench" / "memory.json")["parts"]
         except DataError:
             continue
-    parts = [part for key, part in found.items() if key.split()[0] == name and part["provenance"].get("data_version") == version]
-    return [{**one, "pairs": one["unit"].split()[1]} for part in parts for one in part["measurements"]]
+    current = [part for part in found.values() if part["provenance"].get("data_version") == version]
+    return [one for part in current for one in part["measurements"] if one["dataset"] == name]
 
 
 card = card_of(name, dataset.version)
@@ -110,7 +110,7 @@ if known:
             "median": number_column("True line wins", "percent", help="50 %: it knows nothing of it."),
             "low": number_column("95 % low", "percent"),
             "high": number_column("95 % high", "percent"),
-            "pairs": text_column("Pairs"),
+            "pairs": number_column("Pairs", "%,d"),
         },
     )
     st.caption(

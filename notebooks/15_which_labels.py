@@ -20,12 +20,11 @@
 # %%
 import numpy as np
 import pandas as pd
-from lesson import pick, profile, show
+from lesson import mean_gap, pick, profile, show
 
 from laser_core import figures
 from laser_core.datasets import load
 from laser_core.metrics import auc, delong
-from laser_core.study.summary import half_width
 from laser_core.systems import create
 
 data = load("movielens-small")
@@ -104,11 +103,8 @@ for system in systems:
                 pairs = zip(p[way], p["random"], strict=True)
                 tests = [delong(labels, one, other, users) for one, other in pairs]
                 found = np.array([(test.difference, test.standard_error) for test in tests])
-                half = half_width(found[:, 0], found[:, 1])
-                mean = found[:, 0].mean()
-                says = "ahead" if mean > half else "behind" if mean < -half else "level"
-                line |= {"gap": mean, "low": mean - half, "high": mean + half, "says": says}
-                gaps[f"{line['system']}, N = {n}, {way}"] = mean
+                line |= mean_gap(found[:, 0], found[:, 1])
+                gaps[f"{line['system']}, N = {n}, {way}"] = line["gap"]
             lines.append(line)
 results = pd.DataFrame(lines)
 print(f"profile: {profile()} · {len(seeds)} seeds")

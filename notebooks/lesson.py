@@ -84,7 +84,17 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
         return {}
     values = (both["auc_x"] - both["auc_y"]).to_numpy()
     spread = np.array([np.std(draws(x) - draws(y)) for x, y in zip(both["key_x"], both["key_y"], strict=True)])
-    mean, half = values.mean(), half_width(values, spread)
+    return mean_gap(values, spread)
+
+
+def mean_gap(values: np.ndarray, errors: np.ndarray) -> dict[str, float | str]:
+    """What paired gaps say together, as `gap` returns it.
+
+    Args:
+        values: A gap a seed.
+        errors: The standard error of each over test users.
+    """
+    mean, half = values.mean(), half_width(values, errors)
     says = "ahead" if mean > half else "behind" if mean < -half else "level"
     return {"gap": mean, "low": mean - half, "high": mean + half, "seeds": len(values), "says": says}
 

@@ -330,7 +330,7 @@ def test_what_the_readme_says_of_memory_holds():
     record = json.loads((PROJECT / "results" / "bench" / "memory.json").read_text(encoding="utf-8"))["parts"]
     assert {part.split()[0] for part in record} == {"movielens-small", "ml-1m", "bookcrossing"}
     found = {(part.split()[0], one["case"]): one for part, its in record.items() for one in its["measurements"]}
-    assert all(one["unit"].startswith("of 200 pairs") for one in found.values())
+    assert {one["pairs"] for one in found.values()} == {200}
     heart = [one for (_, case), one in found.items() if case != "knowledge"]
     assert all(one["low"] < 0.5 < one["high"] for one in heart)
     assert {f"{100 * end(one['median'] for one in heart):.0f}" for end in (min, max)} == {"47", "54"}

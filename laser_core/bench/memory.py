@@ -36,6 +36,8 @@ def record(out: Path, dataset: CTRDataset, backbone: str, questions: Sequence[st
             {
                 "case": question,
                 "who": label,
+                "dataset": dataset.name,
+                "pairs": found.pairs,
                 "unit": f"of {found.pairs} pairs (range: 95 %)",
                 "median": found.share,
                 "low": found.low,

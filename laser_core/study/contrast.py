@@ -104,7 +104,7 @@ def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
 
 def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, float, int]:
     """(difference, its standard error over users, common samples) of two results."""
-    both = first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+    both = joined(first, second)
     labels, users = both["label"].to_numpy(), both["user"].to_numpy()
     one, other = both["probability_1"].to_numpy(), both["probability_2"].to_numpy()
     if metric == "auc":
@@ -121,6 +121,11 @@ def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float,
     return float(mean), float(error), len(both)
 
 
+def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Two results' predictions (`ResultStore.predictions`) on common samples: row, label, user, probability_1 and probability_2."""
+    return first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+
+
 def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:
     """What each test user gains or loses: log loss of `second` minus that of `first`, so that positive means `first` helps.
 
@@ -133,7 +138,7 @@ def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: t
     parts = []
     for seed, key in _by_seed(cells, *first).items():
         if seed in base:
-            both = read(key).merge(read(base[seed])[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+            both = joined(read(key), read(base[seed]))
             labels = both["label"].to_numpy()
             gain = row_log_loss(labels, both["probability_2"].to_numpy()) - row_log_loss(labels, both["probability_1"].to_numpy())
             parts.append(both[["user", "row"]].assign(gain=gain))

@@ -13,6 +13,7 @@ import numpy as np
 
 from laser_core.errors import UserError
 from laser_core.metrics import auc, delong, log_loss
+from laser_core.study.contrast import joined
 from laser_core.study.summary import half_width
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def routing(read: Read, cheap: pd.DataFrame, dear: pd.DataFrame, shares: Sequenc
         raise UserError("the two systems have no seed in common: choose another pair")
     found = []
     for one, other in zip(pairs["key_1"], pairs["key_2"], strict=True):
-        both = read(one).merge(read(other)[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+        both = joined(read(one), read(other))
         if both.empty:
             raise UserError("the two systems answered no test sample in common: choose another pair")
         labels, users = both["label"].to_numpy(), both["user"].to_numpy()

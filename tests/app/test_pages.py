@@ -618,15 +618,19 @@ def test_asking_only_where_another_is_unsure_is_weighed_on_common_rows(stores, o
 def test_what_is_known_by_heart_is_told_from_its_record(stores, tmp_path, open_page, small):
     assert "laser probe movielens-small" in text_of(open_page("data.py")), "not run, and how to run it"
     (tmp_path / "recorded" / "bench").mkdir(parents=True)
-    measured = {"case": "title", "who": "A model", "unit": "of 200 pairs (range: 95 %)", "median": 0.52, "low": 0.45, "high": 0.59}
+    measured = {"case": "title", "pairs": 200, "unit": "of 200 pairs (range: 95 %)", "median": 0.52, "low": 0.45, "high": 0.59}
     parts = {
-        key: {"measurements": [{**measured, "who": key}], "provenance": {"data_version": version}}
-        for key, version in (("movielens-small Mine", small.version), ("movielens-small Older", "x"), ("ml-1m Mine", small.version))
+        f"{name} {who}": {"measurements": [{**measured, "dataset": name, "who": who}], "provenance": {"data_version": version}}
+        for name, who, version in (
+            ("movielens-small", "Mine", small.version),
+            ("movielens-small", "Older", "x"),
+            ("ml-1m", "Its", small.version),
+        )
     }
     record = tmp_path / "recorded" / "bench" / "memory.json"
     record.write_text(json.dumps({"schema": 1, "parts": parts}), encoding="utf-8")
     [table] = [one.value for one in open_page("data.py").dataframe if "who" in one.value]
-    assert table[["who", "median", "pairs"]].to_numpy().tolist() == [["movielens-small Mine", 0.52, "200"]]
+    assert table[["who", "median", "pairs"]].to_numpy().tolist() == [["Mine", 0.52, 200]]
     record.write_text("{", encoding="utf-8")
     no_trouble(open_page("data.py"))
 

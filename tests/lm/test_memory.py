@@ -103,6 +103,7 @@ def test_the_command_writes_a_record_and_prints_it(tiny, own_shelf, tmp_path):
     [part] = read_record(out)["parts"].values()
     [found] = part["measurements"]
     again = memory.by_heart(SHELF, tiny, "rating", 20)
+    assert (found["dataset"], found["pairs"]) == (SHELF.name, 20)
     assert (found["case"], found["median"], found["low"]) == ("rating", pytest.approx(again.share), pytest.approx(again.low, abs=1e-4))
     assert part["provenance"]["data_version"] == SHELF.version
 

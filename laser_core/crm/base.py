@@ -43,6 +43,8 @@ class CRMOptions(Training):
     """input fields to leave out"""
     collaborative: bool = field(default=False, metadata={"late": True})
     """read an item-item regression on the shots too (`laser_core.crm.collaborative`)"""
+    choose: bool = field(default=False, metadata={"late": True})
+    """fit once with each of `tried` and keep the fit with the lowest validation log loss: settings for this very N"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +54,14 @@ class CRMOptions(Training):
             raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
         if self.history < 0:
             raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
+
+    def tried(self) -> list[Self]:
+        """The settings to choose from: these; with `choose`, learning rates around this one, decayed as fast or hardly, and more patience."""
+        if not self.choose:
+            return [self]
+        changes = [(factor * self.learning_rate, decay) for decay in (self.learning_rate_decay, 0.9) for factor in (0.5, 1, 2, 4)]
+        patience = max(self.patience, 5)
+        return [dataclasses.replace(self, learning_rate=rate, learning_rate_decay=decay, patience=patience) for rate, decay in changes]
 
 
 class CRM(Recommender):
@@ -77,15 +87,22 @@ class CRM(Recommender):
         self.dataset_name_ = dataset.name
         self.inputs_ = self.fit_inputs(dataset, rows)
         device = torch_device()
+        fits = []
         with one_thread():
-            torch.manual_seed(seed)
-            self.model_ = self.build().to(device)
             samples, valid = self.encode(dataset, rows), self.encode(dataset, valid_rows)
             piece = self.piece if device.type == "cpu" else self.options.batch_size
-            self.curve_ = train(self.model_, samples, valid, self.options, seed, piece, self.checkpoint, progress)
+            for settings in self.options.tried():
+                torch.manual_seed(seed)
+                model = self.build().to(device)
+                curve = train(model, samples, valid, settings, seed, piece, self.checkpoint, progress)
+                fits.append((min(entry["valid_log_loss"] for entry in curve), model, curve, settings))
+        _, self.model_, self.curve_, chosen = min(fits, key=lambda fit: np.nan_to_num(fit[0], nan=np.inf))
         self.labels_seen_ = len(np.unique(rows))
-        seconds = sum(entry["seconds"] for entry in self.curve_)
-        self.cost_ = {"epochs": len(self.curve_), "train_samples_per_second": len(rows) * len(self.curve_) / seconds}
+        curves = [curve for _, _, curve, _ in fits]
+        epochs, seconds = sum(map(len, curves)), sum(entry["seconds"] for curve in curves for entry in curve)
+        self.cost_ = {"epochs": epochs, "train_samples_per_second": len(rows) * epochs / seconds}
+        if len(fits) > 1:
+            self.cost_ |= {"fits": len(fits), "learning_rate": chosen.learning_rate, "learning_rate_decay": chosen.learning_rate_decay}
         return self
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:

@@ -147,6 +147,25 @@ def test_saved_and_loaded_is_the_same(name, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
 
 
+def test_choosing_keeps_the_fit_that_validation_likes_best():
+    """The same as fitting with each of the settings alone, and taking the best by hand."""
+    model = systems.create("deepfm", choose=True, **SMALL)
+    model.fit(world(), world().shots(300, seed=0), world().valid)
+    alone = []
+    for settings in model.options.tried():
+        changes = {name: getattr(settings, name) for name in ("learning_rate", "learning_rate_decay", "patience")}
+        one_fit = systems.create("deepfm", **changes, **SMALL).fit(world(), world().shots(300, seed=0), world().valid)
+        alone.append((min(entry["valid_log_loss"] for entry in one_fit.curve_), one_fit, changes))
+    loss, best, changes = min(alone, key=lambda entry: entry[0])
+    assert len({loss for loss, *_ in alone}) == len(alone) == model.cost_["fits"] == 8
+    np.testing.assert_array_equal(model.predict(world(), world().test), best.predict(world(), world().test))
+    assert min(entry["valid_log_loss"] for entry in model.curve_) == loss
+    assert {name: model.cost_[name] for name in ("learning_rate", "learning_rate_decay")} == {
+        name: changes[name] for name in ("learning_rate", "learning_rate_decay")
+    }
+    assert model.cost_["epochs"] == sum(len(fit.curve_) for _, fit, _ in alone)
+
+
 @every_model
 def test_settings_survive_json(name):
     options = systems.create(name, dropout=0.25, hidden=(7, 5), skip_fields=("town",)).options

@@ -56,7 +56,7 @@ class CRMOptions(Training):
             raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
 
     def tried(self) -> list[Self]:
-        """The settings to choose from: these; with `choose`, learning rates around this one, decayed as fast or hardly, and more patience."""
+        """The settings to choose from: these; with `choose`, learning rates around this one, decayed as fast or hardly, more patience."""
         if not self.choose:
             return [self]
         changes = [(factor * self.learning_rate, decay) for decay in (self.learning_rate_decay, 0.9) for factor in (0.5, 1, 2, 4)]

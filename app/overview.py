@@ -266,6 +266,8 @@ with st.container(border=True):
         )
     else:
         st.markdown(sentence(found, dataset))
+        if found.labels_differ:
+            st.caption(found.labels_differ)
         if others := asked_elsewhere(cells, found):
             st.caption(
                 f"{others} more system{'s' * (others > 1)} with a language model answered other test samples or with other seeds only, and "

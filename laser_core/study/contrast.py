@@ -378,6 +378,8 @@ class Verdict:
     high: float
     test_rows: int
     seeds: int
+    labels: tuple[int, int]
+    """distinct labels in the fitting loss of the one with a language model, and of the other: means over seeds"""
 
     @property
     def says(self) -> Literal["ahead", "behind", "level"]:
@@ -389,6 +391,13 @@ class Verdict:
         """Whom the one without a language model stands for, in words."""
         which = "the only system" if self.rivals == 1 else f"the best of {self.rivals} systems"
         return f"{which} without a language model asked about the same test samples"
+
+    @property
+    def labels_differ(self) -> str:
+        """A sentence where the two learnt from unequal numbers of labels, though from equally many samples; else nothing."""
+        one, other = self.labels
+        why = ": its prompts ask about ratings of the history too" if one > other else ""
+        return "" if one == other else f"With the language model {one:,} labels were learnt from, without {other:,}{why}."
 
 
 def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
@@ -413,11 +422,12 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None
         return None
     row = found.iloc[0]
     half = (row["high"] - row["low"]) / 2
+    labels = [round(pair[pair["system"] == system]["labels_seen"].mean()) for system, _ in (one, other)]
     tried = sum(_family(system) in LM_FAMILIES for system, _ in means.index)  # controls cannot win, but they were tried: they count
     low, high = (row["gap"] + sign * half * -ndtri(0.025 / count) / NORMAL for sign, count in ((-1, tried), (1, len(rivals))))
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
-        float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]),
+        float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]), (labels[0], labels[1]),
     )  # fmt: skip
 
 

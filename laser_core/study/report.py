@@ -376,6 +376,7 @@ def _verdict_sentences(found: Iterable[contrast.Verdict]) -> list[str]:
         f"With {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
         f"{figures.system_label(*other)}, {rival_is}: AUC "
         f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
+        + "".join(f" {told}" for told in dict.fromkeys(entry.labels_differ for entry in own) if told)
         for (one, says, other, rival_is), own in alike.items()
     ]
 

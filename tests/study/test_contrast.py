@@ -31,8 +31,9 @@ def made_results(skills: dict[str, float], seeds=(0, 1, 2), shots=(64, 1024), sp
                 key = f"{system}-{n}-{number}"
                 stored[key] = kept.assign(probability=probability[kept.index])
                 value = roc_auc_score(stored[key]["label"], stored[key]["probability"])
-                rows.append((system, "", n, n, number, len(kept), value, value - 0.01, value + 0.01, key))
-    columns = ["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
+                seen = n * (3 + number if system == "laser-llm" else 1)  # its prompts ask about some of the history too
+                rows.append((system, "", n, n, seen, number, len(kept), value, value - 0.01, value + 0.01, key))
+    columns = ["system", "variant", "shots", "train_rows", "labels_seen", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
     cells = pd.DataFrame(rows, columns=columns)
     return stored.__getitem__, cells
 
@@ -178,6 +179,12 @@ def test_verdict_compares_the_best_of_each_side(results):
     assert (found.with_lm, found.without_lm, found.rivals) == (("laser-llm", ""), ("din", ""), 2)
     assert found.says == "ahead"
     assert found.test_rows == USERS * EACH / 2
+    assert found.labels == (64 * 4, 64), "the mean over the seeds 0, 1, 2"
+    assert (
+        found.labels_differ
+        == "With the language model 256 labels were learnt from, without 64: its prompts ask about ratings of the history too."
+    )
+    assert dataclasses.replace(found, labels=(64, 64)).labels_differ == ""
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
 
 
@@ -197,8 +204,8 @@ def mixed_results(asked):
             key = f"{system}{variant}-{size}-{seed}"
             stored[key] = pd.DataFrame({"row": place, "user": place % 60, "label": labels, "probability": probability})[:size]
             value = roc_auc_score(labels[:size], probability[:size])
-            rows.append((system, variant, 64, 64, seed, size, value, value, value, key))
-    columns = ["system", "variant", "shots", "train_rows", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
+            rows.append((system, variant, 64, 64, 64, seed, size, value, value, value, key))
+    columns = ["system", "variant", "shots", "train_rows", "labels_seen", "seed", "test_rows", "auc", "auc_low", "auc_high", "key"]
     return stored.__getitem__, pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=1)
 
 
@@ -270,7 +277,7 @@ def test_labels_to_equal_follow_the_best_rival_at_each_n():
         "laser-llm": {64: 0.66},
     }
     cells, draws = planted_curves(aucs)
-    found = contrast.Verdict(64, ("laser-llm", ""), 0.66, ("din", ""), 0.60, 2, 0.06, 0.05, 0.07, 100, 3)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.66, ("din", ""), 0.60, 2, 0.06, 0.05, 0.07, 100, 3, (64, 64))
     needed, shots = contrast.labels_to_equal(None, draws, cells, found)
     assert (needed.value, needed.low, needed.high) == pytest.approx((256, 256, 256))
     assert shots.tolist() == [64, 256, 1024], "with 4,096 labels one of the two was not asked"
@@ -286,7 +293,7 @@ def test_labels_to_equal_are_read_on_the_rows_of_the_verdict():
     """What was measured on other rows, or on other seeds, has no place on the curve; with fewer than two N there is none."""
     aucs = {"din": {64: 0.60, 256: 0.64, 1024: 0.68}, "laser-llm": {64: 0.64}}
     cells, draws = planted_curves(aucs)
-    found = contrast.Verdict(64, ("laser-llm", ""), 0.64, ("din", ""), 0.60, 1, 0.04, 0.03, 0.05, 100, 3)
+    found = contrast.Verdict(64, ("laser-llm", ""), 0.64, ("din", ""), 0.60, 1, 0.04, 0.03, 0.05, 100, 3, (64, 64))
     lucky, _ = planted_curves({"din": {64: 0.9, 256: 0.9, 1024: 0.9}}, rows=50)
     unlucky, _ = planted_curves({"din": {256: 0.1}}, seeds=(7, 8))
     needed, _ = contrast.labels_to_equal(None, draws, pd.concat([cells, lucky, unlucky]), found)

@@ -161,7 +161,7 @@ def test_words_on_label_needs_agree_with_the_intervals(made):
 @given(st.lists(st.tuples(*[st.floats(-0.1, 0.1)] * 3).map(sorted), min_size=1, max_size=6))
 def test_words_on_systems_agree_with_the_intervals(made):
     verdicts = [
-        contrast.Verdict(10 * (place + 1), ("laser-llm", ""), 0.8, ("din", ""), 0.7, 3, gap, low, high, 100, 3)
+        contrast.Verdict(10 * (place + 1), ("laser-llm", ""), 0.8, ("din", ""), 0.7, 3, gap, low, high, 100, 3, (10, 10))
         for place, (low, gap, high) in enumerate(made)
     ]
     said = {}

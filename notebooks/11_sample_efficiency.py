@@ -24,14 +24,8 @@ from laser_core.systems import SYSTEMS
 DATASET, PLAIN = "ml-1m", "statistics=false"
 titles = {name: datasets.about(name).title for name in datasets.NAMES}
 table = results(DATASET)
-chosen = [
-    ("history-lr", ""),
-    ("stats-lr", ""),
-    ("sim", ""),
-    ("sim", PLAIN),
-    ("laser-crm", ""),
-    ("laser-llm-counted", "block=1"),
-]
+chosen = [(name, "") for name in ("history-lr", "stats-lr", "sim", "laser-crm")]
+chosen += [("sim", PLAIN), ("laser-llm-counted", "block=1"), ("laser-llm-counted", 'block=1, targets="shots"')]
 keep = [pair in chosen for pair in zip(table["system"], table["variant"], strict=True)]
 print(f"profile: {profile()} · {len(table)} recorded points on {titles[DATASET]}")
 missing = "not run: laser study run crm-ml-1m"
@@ -40,7 +34,8 @@ show(figures.sample_efficiency(table[keep], titles=titles) if any(keep) else fig
 # %% [markdown]
 # Two versions of the same model, SIM, are in the picture: the plain one (`statistics=false`) reads ids as in the paper, the other
 # one also reads statistics of the user's whole history. No language model is involved in either. Keep the gap between them in
-# mind. LLM+CRM stands beside them; it reads the statistics too, and we come back to it below.
+# mind. LLM+CRM stands beside them; it reads the statistics too, and we come back to it below. So does the language model alone, twice
+# with the same prompts: one learns from every rating that a prompt asks about, one from the N targets only (`targets="shots"`).
 #
 # ## Match point and data multiplier
 #
@@ -76,19 +71,13 @@ by_lines = [
 shown = needs[needs["question"] == "multiplier"].assign(straight_lines=by_lines)
 shown[["shots", "value", "low", "high", "straight_lines"]].round(
     1
-)  # the kit draws a smooth monotone curve (PCHIP), so values differ
+)  # the kit's curve is smooth (PCHIP), so values differ
 
 # %%
 match = needs[needs["question"] == "match"].iloc[0]
-first = shown.iloc[0]
-print(
-    "SIM with statistics reaches plain SIM's best at N = "
-    f"{match['value']:,.0f} [{match['low']:,.0f}; {match['high']:,.0f}]."
-)
-print(
-    f"At N = {first['shots']:,} its data multiplier over plain SIM is "
-    f"{first['value']:.0f} [{first['low']:.0f}; {first['high']:.0f}]."
-)
+met, first = (f"{one['value']:,.0f} [{one['low']:,.0f}; {one['high']:,.0f}]" for one in (match, shown.iloc[0]))
+print(f"SIM with statistics reaches plain SIM's best at N = {met}.")
+print(f"At N = {shown.iloc[0]['shots']:,} its data multiplier over plain SIM is {first}.")
 
 # %%
 finite = shown[np.isfinite(shown["value"]) & (shown["value"] > 0)]
@@ -156,32 +145,74 @@ else:
 # Controls that read no text are left out, and pairs with fewer than three seeds. Both are picked by their *test* AUC, which
 # flatters the side that has more to choose from. Each set of test rows is a line of its own; where a language model is too slow
 # for all of them, the other systems were often not asked about its rows either. `rivals` says how many systems without language
-# were: where History-LR is the only one, nothing is decided about "the best", and the line is not counted.
+# were: where History-LR is the only one, nothing is decided about "the best", and the line is not counted. (`collaborative=true`
+# hands a model, with language or without, the prediction of an item-item regression as well: notebook 10.)
+#
+# Equal *samples* need not be equal *labels*: a prompt that asks about the user's history teaches many labels at once (`labels`, of
+# the one with a language model). So the same is asked a second time, of those only that learnt from no more than N labels.
 
 # %%
 places = zip(cells()["system"], cells()["variant"], strict=True)
 done = cells().assign(side=[contrast.side(*place) for place in places])
-rows = []
-for (dataset, n, size), at in done.groupby(["dataset", "train_rows", "test_rows"]):
-    sides = {side: at[at["side"] == side] for side in ("with", "without")}
-    if all(len(own) for own in sides.values()):
-        best = {side: own.groupby(["system", "variant"])["auc"].mean().idxmax() for side, own in sides.items()}
-        one, other = (at[(at["system"] == system) & (at["variant"] == variant)] for system, variant in best.values())
-        labels = {side: figures.system_label(*pair) for side, pair in best.items()}
-        rivals = sides["without"]["system"].nunique()
-        rows.append({"data": dataset, "N": n, **labels, **gap(one, other), "rivals": rivals, "test rows": size})
-columns = ["data", "N", "with", "without", "gap", "low", "high", "seeds", "says", "rivals", "test rows"]
-own = pd.DataFrame(rows, columns=columns).query("seeds >= 3")
-counts = own.query("rivals > 1").groupby(["data", "says"]).size().unstack(fill_value=0)
+
+
+def best_against_best(done):
+    """On each data set, at each N and number of test rows: the best with a language model minus the best without."""
+    rows = []
+    for (dataset, n, size), at in done.groupby(["dataset", "train_rows", "test_rows"]):
+        sides = {side: at[at["side"] == side] for side in ("with", "without")}
+        if all(len(own) for own in sides.values()):
+            best = {side: own.groupby(["system", "variant"])["auc"].mean().idxmax() for side, own in sides.items()}
+            one, other = (
+                at[(at["system"] == system) & (at["variant"] == variant)] for system, variant in best.values()
+            )
+            names = {side: figures.system_label(*pair) for side, pair in best.items()}
+            more = {"labels": round(one["labels_seen"].mean()), "rivals": sides["without"]["system"].nunique()}
+            rows.append({"data": dataset, "N": n, **names, **gap(one, other), **more, "test rows": size})
+    columns = ["data", "N", "with", "without", "gap", "low", "high", "seeds", "says", "labels", "rivals", "test rows"]
+    return pd.DataFrame(rows, columns=columns).query("seeds >= 3")
+
+
+own = best_against_best(done)
+no_more = best_against_best(done[(done["side"] != "with") | (done["labels_seen"] <= done["train_rows"])])
+counts = {
+    words: one.query("rivals > 1").groupby(["data", "says"]).size()
+    for words, one in (("equal samples", own), ("equal labels", no_more))
+}
+counts = pd.DataFrame(counts).unstack(fill_value=0).fillna(0).astype(int)
 print(counts.to_string() if len(own) else "not run: laser study list names the studies with language models")
 own.round(4).set_index("data")
 
 # %% [markdown]
 # Two questions, two answers. Against *its own backbone* LLM+CRM saves labels wherever the interval above lies over 1. Against
 # *the best system without language* `says` decides, where there are rivals: "level" is not nothing, but it is not sample
-# efficiency either.
+# efficiency either. And the two halves of the counts are two claims. "Needs fewer *samples*" is fair where the history's ratings
+# lie there anyway, for every system to learn from; "needs fewer *labels*" is the second half, and it is the stronger word.
+#
+# ## Is it the language?
+#
+# The language model alone has counted shares beside the titles in its prompt. With "movie 17" in the place
+# of every title it can know no film. What is left is the form of the prompt, and what it counts:
+
+# %%
+rows = []
+for titled, blind in (("", 'titles="anonymous"'), ("statistics=true", 'titles="anonymous", statistics=true')):
+    for words, variant in (("with titles", titled), ("without", blind)):
+        at = done.query("dataset == 'movielens-small' and system == 'laser-llm-counted' and variant == @variant")
+        for n, one in at[at["train_rows"] > 0].groupby("train_rows"):
+            other = done.query("dataset == 'movielens-small' and system == 'history-lr' and train_rows == @n")
+            about = {"statistics": "yes" if "statistics" in variant else "no", "titles": words, "N": n}
+            rows.append({**about, **gap(one, other)})
+blind = pd.DataFrame(rows).query("seeds >= 3") if rows else pd.DataFrame({"titles": [], "says": []})
+said = blind[blind["titles"] == "without"]["says"].value_counts()
+print(", ".join(f"{word} {count} times" for word, count in said.items()) or "not run: laser study run llm-small")
+blind.round(4)
 
 # %% [markdown]
+# Every gap is to History-LR on the same test rows and subsets. Where "without" says *ahead*, no knowledge of films is needed for being
+# ahead; what titles add lies between the lines of one N. An experiment that could have sunk the claim and has been run is worth
+# more than ten that confirm it.
+#
 # ## One number for a whole curve
 #
 # Where no single N is special, take the mean of the AUC over $\log N$ between two N (the area under the curve):
@@ -205,14 +236,15 @@ pd.DataFrame(areas).T.round(4).sort_values("mean AUC over log N", ascending=Fals
 # ## What would change my mind
 #
 # About the paper's claim: an LLM system whose match point against the *best* system without language, references included,
-# lies at a fraction of the labels, with an interval that leaves out 1. About my doubt that it is language that does it:
-# the same system with titles replaced by "movie 17" falling back to the CRM's curve.
+# lies at a fraction of the *labels seen*, with an interval that leaves out 1. About my doubt that it is language that does it:
+# all lines "without" falling back to History-LR while those "with titles" stay ahead, on data younger than the model's texts.
 #
 # ## Summary
 #
 # - Sideways: match point (where it reaches the baseline's best) and data multiplier (how many times the labels).
 # - Both hang on the baseline. Name it; take the strongest one that reads the same facts.
 # - Intervals over seeds *and* test users, curves monotone; infinity and zero are findings.
+# - Say whether N counts samples or labels seen, and what is left without the titles.
 #
 # For real: [`efficiency.py`](../laser_core/metrics/efficiency.py), [`contrast.py`](../laser_core/study/contrast.py),
 # [`summary.py`](../laser_core/study/summary.py). In the dashboard: **Sample efficiency** ("Labels needed to match").
@@ -270,16 +302,16 @@ def mean_over_log(shots, auc):
 checks.mean_over_log(mean_over_log)
 
 # %% [markdown]
-# **4. How many seeds?** (medium, 10 minutes). With few labels it matters which were drawn. If the AUC at N = 64 has a standard
-# deviation of `sd` over seeds, how many seeds make the standard error of the mean at most `error`?
+# **4. Labels seen** (easy, 5 minutes). Each prompt of `prompts` is the list of the ratings (by number) that it asks about. How many
+# *labels* does a model learn from that is fitted on all of them? (Prompts of one user overlap.)
 
 
 # %%
-def seeds_needed(sd, error):
+def labels_seen(prompts):
     ...
     # BEGIN SOLUTION
-    return int(np.ceil((sd / error) ** 2))
+    return len({rating for prompt in prompts for rating in prompt})
     # END SOLUTION
 
 
-checks.seeds_needed(seeds_needed)
+checks.labels_seen(labels_seen)

@@ -457,14 +457,14 @@ def mean_over_log(function: Callable) -> None:
     )
 
 
-def seeds_needed(function: Callable) -> None:
-    """Exercise 4: seeds for a standard error."""
-    answers = [function(0.03, 0.01), function(0.02, 0.015), function(0.01, 0.02)]
+def labels_seen(function: Callable) -> None:
+    """Exercise 4: distinct labels in overlapping prompts."""
+    answers = [function([[1, 2, 3], [2, 3, 4], [9]]), function([[5]]), function([[1, 2], [1, 2]])]
     say(
         4,
         answers[0] is not None,
-        lambda: answers == [9, 2, 1],
-        "the standard error of a mean is sd / sqrt(seeds); round up.",
+        lambda: answers == [5, 1, 2],
+        "a rating that two prompts ask about is one label, not two.",
     )
 
 

@@ -83,7 +83,10 @@ CASES = {
             lambda odds, share: 0.0,
         ],
     ),
-    "adapter_size": (lambda shapes, rank: rank * sum(map(sum, shapes)), [lambda shapes, rank: sum(a * b for a, b in shapes)]),
+    "adapter_size": (
+        lambda shapes, rank: rank * sum(map(sum, shapes)),
+        [lambda shapes, rank: sum(a * b for a, b in shapes), lambda shapes, rank: 15360],
+    ),
     "unmerge": (lambda w, a, b, alpha: w - (alpha / a.shape[0]) * (b @ a), [lambda w, a, b, alpha: w - alpha * b @ a]),
     "answer_loss": (answer_loss, [lambda odds, labels: np.logaddexp(0, -odds * labels).mean()]),
     "retrieve": (
@@ -116,16 +119,19 @@ CASES = {
         ],
     ),
     "memory_bytes": (lambda n, bits, adapter: n * bits / 8 + 16 * adapter, [lambda n, bits, adapter: n * bits + 16 * adapter]),
-    "gap_half_width": (
-        lambda a, b, rho: 1.96 * (a * a + b * b - 2 * rho * a * b) ** 0.5,
-        [lambda a, b, rho: 1.96 * (a * a + b * b - rho * a * b) ** 0.5],
+    "error_correlation": (
+        lambda a, b, both: (a * a + b * b - both * both) / (2 * a * b),
+        [lambda a, b, both: 1 - both * both / (a * a + b * b), lambda a, b, both: (a * a + b * b - both * both) / (a * b)],
     ),
     "apart": (pairs_apart, [lambda auc, se, rho: pairs_apart(auc, se, 0.0), lambda auc, se, rho: pairs_apart(auc, se, 0.9)]),
     "field_phrases": (
         lambda fields: " ".join(f"{name}: {fields[name]}." for name in fields if fields[name]),
         [lambda fields: " ".join(f"{name}: {value}." for name, value in fields.items())],
     ),
-    "encoder_passes": (lambda users, items: (users + items, users * items), [lambda users, items: (users * items, users * items)]),
+    "encoder_passes": (
+        lambda users, items: (users + items, users * items),
+        [lambda users, items: (users * items, users * items), lambda users, items: (1050, 50000)],
+    ),
     "mask_tokens": (masks, [masks_special_too, masks_a_share_of_all]),
 }
 """name of a check -> answers"""

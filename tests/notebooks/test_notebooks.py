@@ -283,7 +283,7 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
     ("study_text", 'title = "t"\n[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["sim"]\nshots = [1024]\nseeds = [0]\n'),
     ("pooled", np.maximum.accumulate),
     ("mean_over_log", lambda shots, auc: np.mean(auc)),
-    ("seeds_needed", lambda sd, error: int(sd / error)),
+    ("labels_seen", lambda prompts: sum(map(len, prompts))),
     ("ratio", 277 / 245),
     ("pays_after", lambda text, crm, llm: round(text / llm)),
     ("split_cost", lambda batches, seconds: (seconds[0], seconds[1])),

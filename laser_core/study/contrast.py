@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import stdtr
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
@@ -33,7 +33,7 @@ from laser_core.metrics import (
 )
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
-from laser_core.study.summary import NORMAL, half_width
+from laser_core.study.summary import mean_error, student
 from laser_core.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str
         metric: auc (paired DeLong test, users as clusters), log_loss or accuracy (paired mean, users as clusters).
 
     Returns:
-        Columns system, variant, test_rows (common ones), seeds, gap, low, high, p, p_holm; a row a system other than the baseline.
+        Columns system, variant, test_rows (common ones), seeds, gap, low, high, error and freedom (standard error of the gap and its
+        degrees of freedom, Student's t), p, p_holm; a row a system other than the baseline.
 
     Raises:
         UserError: No cell of the baseline, or another metric.
@@ -87,11 +88,16 @@ def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str
         if not found:
             continue
         values, errors, common = (np.array(column, dtype=float) for column in zip(*found, strict=True))
-        gap, half = float(values.mean()), half_width(values, errors)
-        p_value = float(2 * ndtr(-abs(gap) / (half / NORMAL))) if half > 0 else 1.0
-        rows.append((system, variant, int(min(size, common.min())), len(values), gap, gap - half, gap + half, p_value))
-    table = pd.DataFrame(rows, columns=["system", "variant", "test_rows", "seeds", "gap", "low", "high", "p"])
+        gap, (error, freedom) = float(values.mean()), mean_error(values, errors)
+        half, p_value = error * student(0.975, freedom), _p_value(gap, error, freedom)
+        rows.append((system, variant, int(min(size, common.min())), len(values), gap, gap - half, gap + half, error, freedom, p_value))
+    table = pd.DataFrame(rows, columns=["system", "variant", "test_rows", "seeds", "gap", "low", "high", "error", "freedom", "p"])
     return table.assign(p_holm=holm(table["p"].to_numpy()) if len(table) else [])
+
+
+def _p_value(gap: float, error: float, freedom: float) -> float:
+    """Of a two-sided t test: below .05 where the 95 % interval leaves out zero."""
+    return float(2 * stdtr(freedom, -abs(gap) / error)) if error > 0 else float(gap == 0)
 
 
 def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
@@ -421,10 +427,11 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None
     if found.empty:
         return None
     row = found.iloc[0]
-    half = (row["high"] - row["low"]) / 2
     labels = [round(pair[pair["system"] == system]["labels_seen"].mean()) for system, _ in (one, other)]
     tried = sum(_family(system) in LM_FAMILIES for system, _ in means.index)  # controls cannot win, but they were tried: they count
-    low, high = (row["gap"] + sign * half * -ndtri(0.025 / count) / NORMAL for sign, count in ((-1, tried), (1, len(rivals))))
+    low, high = (
+        row["gap"] + sign * row["error"] * student(1 - 0.025 / count, row["freedom"]) for sign, count in ((-1, tried), (1, len(rivals)))
+    )
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
         float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]), (labels[0], labels[1]),

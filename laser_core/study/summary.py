@@ -84,23 +84,32 @@ def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
 
 
 def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
-    """Half of the 95 % interval of a mean over seeds, all scored on the same test users.
+    """Half of the 95 % interval of a mean over seeds, all scored on the same test users; arguments as of `mean_error`."""
+    error, freedom = mean_error(values, user_deviation)
+    return error * student(0.975, freedom)
+
+
+def mean_error(values: np.ndarray, user_deviation: np.ndarray) -> tuple[float, float]:
+    """(standard error, degrees of freedom) of a mean over seeds, all scored on the same test users.
 
     Two independent sources: the seeds' spread shrinks with their number, the test users' does not, as they are the same each time. A few
-    seeds know their own spread badly, hence Student's t with Satterthwaite's degrees of freedom.
+    seeds know their own spread badly, hence Student's t with Satterthwaite's degrees of freedom; infinitely many where seeds do not differ.
 
     Args:
         values: (seeds,) a metric.
         user_deviation: (seeds,) its standard deviation over test users (from the bootstrap).
     """
-    from scipy.special import stdtrit
-
     users = float(np.mean(user_deviation**2))
     seeds = float(np.var(values, ddof=1) / len(values)) if len(values) > 1 else 0.0
-    if seeds == 0:
-        return NORMAL * users**0.5
-    freedom = (seeds + users) ** 2 / (seeds**2 / (len(values) - 1))
-    return float(stdtrit(freedom, 0.975)) * (seeds + users) ** 0.5
+    freedom = (seeds + users) ** 2 / (seeds**2 / (len(values) - 1)) if seeds > 0 else np.inf
+    return (seeds + users) ** 0.5, freedom
+
+
+def student(probability: float, freedom: float) -> float:
+    """The quantile of Student's t, which is the normal distribution's with infinitely many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
 
 
 def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

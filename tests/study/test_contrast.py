@@ -7,11 +7,13 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core.errors import UserError
 from laser_core.metrics import bootstrap_auc
 from laser_core.study import contrast
+from laser_core.study.summary import mean_error
 
 USERS, EACH = 60, 12
 
@@ -57,6 +59,21 @@ def test_auc_gap_is_the_mean_difference_on_common_rows(results):
     assert table.loc["laser-llm", "test_rows"] == USERS * EACH / 2
     assert table.loc["laser-llm", "low"] > 0
     assert table.loc["laser-llm", "p_holm"] < 0.05
+
+
+def test_p_values_belong_to_the_intervals():
+    """Few seeds: the interval and the p value are of the same t distribution, at .05 and far beyond."""
+    from scipy.stats import ttest_1samp
+
+    read, cells = made_results({"din": 0.8, "deepfm": 0.75, "history-lr": 0.4}, shots=(64,))
+    table = contrast.gaps(read, cells, ("din", ""))
+    for row in table.itertuples():
+        assert 2 * t.cdf(-abs(row.gap) / row.error, row.freedom) == pytest.approx(row.p)
+        assert (row.high - row.low) / 2 == pytest.approx(t.ppf(0.975, row.freedom) * row.error)
+        assert (row.p < 0.05) == (row.low > 0 or row.high < 0)
+    values = np.array([0.01, 0.02, 0.06])  # no spread over users: a plain t test over seeds
+    error, freedom = mean_error(values, np.zeros(3))
+    assert contrast._p_value(values.mean(), error, freedom) == pytest.approx(ttest_1samp(values, 0).pvalue)
 
 
 def test_log_loss_gap_and_its_error_over_users():

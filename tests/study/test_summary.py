@@ -5,10 +5,22 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 
 from laser_core import metrics
 from laser_core.study import paper
-from laser_core.study.summary import MEANS, POINT, half_width, leaders, on_one_machine, settings_by_validation, summarise, widest
+from laser_core.study.summary import (
+    MEANS,
+    POINT,
+    half_width,
+    leaders,
+    mean_error,
+    on_one_machine,
+    settings_by_validation,
+    student,
+    summarise,
+    widest,
+)
 
 
 def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame:
@@ -85,6 +97,22 @@ def test_the_interval_covers_the_truth_in_about_95_of_100_worlds():
             values = 0.75 + generator.normal() * 0.01 + generator.normal(size=seeds) * 0.02
             inside += abs(values.mean() - 0.75) <= half_width(values, np.full(seeds, 0.01))
         assert 0.93 <= inside / 1000 <= 0.98
+
+
+def test_rare_errors_are_rare_with_few_seeds():
+    """What Holm and Bonferroni ask of it: far out, a normal distribution would be sure five times too often."""
+    generator = np.random.default_rng(0)
+    far, worlds = {"t": 0, "normal": 0}, 20_000
+    for _ in range(worlds):
+        values = generator.normal(size=3) * 0.01  # the truth is zero
+        error, freedom = mean_error(values, np.full(3, 0.0))
+        far["t"] += abs(values.mean()) > error * student(1 - 0.005 / 2, freedom)
+        far["normal"] += abs(values.mean()) > error * student(1 - 0.005 / 2, np.inf)
+    assert 0.003 < far["t"] / worlds < 0.007
+    assert far["normal"] / worlds > 0.03
+    for values in ([0.75, 0.75, 0.75], [0.75]):
+        assert mean_error(np.array(values), np.full(len(values), 0.01)) == (pytest.approx(0.01), np.inf)
+    assert student(0.975, np.inf) == pytest.approx(norm.ppf(0.975)) and student(0.975, 4.5) == pytest.approx(t.ppf(0.975, 4.5))
 
 
 def test_intervals_stay_where_the_metric_lives():

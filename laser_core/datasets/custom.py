@@ -35,6 +35,7 @@ import hashlib
 import io
 import re
 import tomllib
+import warnings
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -51,6 +52,7 @@ from laser_core.recommender import make_options
 
 _SEPARATOR = "|"  # between the values of a list field
 _UNKNOWN = "unknown"
+_MOST_RATINGS = 255  # a rating is kept as one byte, and 0 is none
 _COMPARE = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "==": np.equal}
 
 
@@ -204,8 +206,8 @@ def build(custom: Custom) -> CTRDataset:
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # a ValueError: the name holds a NUL
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def _settings(path: Path, part: str, kind: type, values: Any) -> Any:
@@ -237,6 +239,8 @@ def _check(path: Path, mapping: Mapping, ratings: RatingsTable) -> None:
         raise UserError(f"{path}: history_length and most must be at least 1, history_only at least 0")
     if list(ratings.scale) != sorted(set(ratings.scale)):
         raise UserError(f"{path}, [ratings]: scale must be ascending, without repeats")
+    if len(ratings.scale) > _MOST_RATINGS:
+        raise UserError(f"{path}, [ratings]: scale has {len(ratings.scale)} ratings, more than {_MOST_RATINGS}: use a coarser one")
 
 
 def _rule(label: str) -> tuple[str, float] | None:
@@ -252,20 +256,36 @@ def _table(custom: Custom, part: RatingsTable | ItemsTable | UsersTable, columns
     """The wanted columns of a CSV or Parquet file; a CSV's are text."""
     stream = io.BytesIO(custom.content[part.file])
     try:
-        if part.file.endswith((".parquet", ".pq")):
-            table = pd.read_parquet(stream)
-        else:
-            table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding=part.encoding, sep=part.delimiter, skipinitialspace=True)
+        table = pd.read_parquet(stream) if part.file.endswith((".parquet", ".pq")) else _csv(stream, part)
     except UnicodeDecodeError as error:
         raise DataError(f"{part.file} is not {part.encoding} text (byte {error.start}): set encoding, such as 'latin-1'") from None
     except LookupError:
         raise UserError(f"{part.file}: there is no encoding '{part.encoding}'") from None
+    except pd.errors.ParserWarning:
+        raise DataError(
+            f"{part.file} has rows with more values than its first line has names: name every column, or set delimiter"
+        ) from None
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
         raise DataError(f"{part.file} cannot be parsed: {str(error).strip().splitlines()[0]}") from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{part.file} lacks the column {', '.join(missing)}: it has {', '.join(map(str, table.columns))}")
     return table[list(dict.fromkeys(columns))]
+
+
+def _csv(stream: io.BytesIO, part: RatingsTable | ItemsTable | UsersTable) -> pd.DataFrame:
+    """A CSV as text. Rows may end in a delimiter that the header does without; more values raise a `ParserWarning`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Length of header", pd.errors.ParserWarning)
+        return pd.read_csv(
+            stream,
+            dtype=object,  # text as it is; of pandas' own texts it would take the empty ones after the last delimiter for values
+            keep_default_na=False,
+            encoding=part.encoding,
+            sep=part.delimiter,
+            skipinitialspace=True,
+            index_col=False,  # else the first column would become an index where rows are longer, and every value move by one
+        )
 
 
 def _ratings(custom: Custom) -> pd.DataFrame:
@@ -278,12 +298,13 @@ def _ratings(custom: Custom) -> pd.DataFrame:
     read = {"user": _ids, "item": _ids, "rating": _numbers, "time": _times}
     table = pd.DataFrame({name: read[name](raw[column]) for name, column in columns.items()})
     in_scale = [pa.Check.isin(part.scale)] if part.scale else []
+    whole_seconds = pa.Check(lambda seconds: seconds.abs() < 2**63)
     schema = pa.DataFrameSchema(
         {
             "user": pa.Column(str, pa.Check.str_length(min_value=1)),
             "item": pa.Column(str, pa.Check.str_length(min_value=1)),
-            "rating": pa.Column(float, in_scale),
-            **({"time": pa.Column(float)} if part.time else {}),
+            "rating": pa.Column(float, [pa.Check(np.isfinite), *in_scale]),
+            **({"time": pa.Column(float, whole_seconds)} if part.time else {}),
         }
     )
     try:
@@ -296,8 +317,8 @@ def _ratings(custom: Custom) -> pd.DataFrame:
             f"{part.file}, column {column}, row {row + 1}: {raw[column].iloc[row]!r} is not {wanted.get(worst['column'], 'a time')}"
             f" ({len(error.failure_cases):,} such values)"
         ) from None
-    if table["rating"].nunique() > 255:
-        raise DataError(f"{part.file}, column {part.rating}: more than 255 different ratings: round them")
+    if table["rating"].nunique() > _MOST_RATINGS:
+        raise DataError(f"{part.file}, column {part.rating}: more than {_MOST_RATINGS} different ratings: round them")
     sign, bound = _rule(custom.mapping.label)
     table["label"] = _COMPARE[sign](table["rating"], bound)
     if part.time:
@@ -337,7 +358,7 @@ def _owners(
     table = table.assign(**{part.id: _ids(table[part.id])})
     if table[part.id].duplicated().any():
         raise DataError(f"{part.file}, column {part.id}: {table[part.id][table[part.id].duplicated()].iloc[0]!r} occurs twice")
-    table = table.set_index(part.id)
+    table = table.set_index(part.id, drop=False)  # it may be a title or a field too
     absent = [owner for owner in ids if owner not in table.index]
     if absent:
         raise DataError(f"{part.file} lacks {len(absent):,} of the rated {kind}s, {kind} {absent[0]!r} for one")

@@ -149,6 +149,35 @@ def test_parquet_dates_and_another_encoding_say_the_same(folder):
     assert "Café 7" in other.fields["name"].vocabulary
 
 
+def test_rows_that_end_in_a_delimiter_say_the_same(folder):
+    plain = load(folder)
+    header, *rows = (folder / "ratings.csv").read_text().splitlines()
+    (folder / "ratings.csv").write_text("\n".join([header, *(row + "," for row in rows)]))
+    assert load(folder).version == plain.version
+
+
+@pytest.mark.parametrize("part", ["title", "fields"])
+def test_an_id_may_be_a_title_or_a_field_too(folder, part):
+    mapping = {
+        "title": MAPPING.replace('title = "name"', 'title = "film"'),
+        "fields": MAPPING.replace('fields = ["genres"', 'fields = ["film", "genres"').replace(
+            'fields = ["age"]', 'fields = ["who", "age"]'
+        ),
+    }[part]
+    dataset = load(folder, mapping)
+    ids = [dataset.fields["item"].text(item) for item in range(1, dataset.items + 1)]
+    assert [dataset.fields["film"].text(item) for item in range(1, dataset.items + 1)] == ids
+    if part == "title":
+        assert dataset.title(1) == ids[0]
+    else:
+        assert dataset.fields["who"].text(1) == dataset.fields["user"].text(1)
+
+
+def test_a_scale_as_long_as_can_be_kept(folder):
+    dataset = load(folder, MAPPING.replace("[1, 2, 3, 4, 5]", str(list(range(1, 256)))))
+    assert np.unique(dataset.rating_values[dataset.event_rating]).tolist() == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     "label, positive", [("rating > 4", 5), ("rating == 5", 5), ("rating >= 4.5", 5), ("rating<=1", 1), ("rating < 2", 1)]
 )
@@ -190,6 +219,8 @@ WRONG_MAPPINGS = {
     "a name that is none": (MAPPING.replace('"my-films"', '"My films!"'), "must consist of small letters"),
     "a name of the kit": (MAPPING.replace('"my-films"', '"ml-1m"'), "belongs to a data set of the kit"),
     "a history of nothing": ("history_length = 0\n" + MAPPING, "history_length and most must be at least 1"),
+    "a scale too long": (MAPPING.replace("[1, 2, 3, 4, 5]", str(list(range(256)))), "scale has 256 ratings, more than 255"),
+    "a file name that is none": (MAPPING.replace("ratings.csv", "a\\u0000b"), "cannot be read: embedded null"),
     "a scale out of order": (MAPPING.replace("[1, 2, 3, 4, 5]", "[5, 4, 3, 2, 1]"), "scale must be ascending"),
     "a list that is no field": (MAPPING.replace('lists = ["genres"]', 'lists = ["tags"]'), "lists 'tags', which is not among its fields"),
     "an unknown encoding": (MAPPING.replace('time = "when"', 'time = "when"\nencoding = "utf-99"'), "there is no encoding 'utf-99'"),
@@ -234,6 +265,16 @@ WRONG_FILES = {
     "too few rows": (edit("ratings.csv", lambda table: table[:15]), "split is empty: too few ratings"),
     "one class only": (edit("ratings.csv", lambda table: table.assign(stars="5")), "all 300 train samples have label 1"),
     "another encoding": (lambda folder: (folder / "films.csv").write_bytes(b"film,name\nf1,Caf\xe9\n"), "films.csv is not utf-8 text"),
+    "longer rows than the header": (
+        lambda folder: (folder / "people.csv").write_text("who,age\n1,2,3\n2,3,4\n"),
+        "people.csv has rows with more values than",
+    ),
+    "far longer rows than the header": (
+        lambda folder: (folder / "people.csv").write_text("who,age\n1,2,3,4\n1\n"),
+        "people.csv has rows with more values than",
+    ),
+    "no end of time": (edit("ratings.csv", put(9, "when", "inf")), "column when, row 10: 'inf' is not a time"),
+    "a time beyond all dates": (edit("ratings.csv", put(9, "when", "1e30")), "column when, row 10: '1e30' is not a time"),
     "a torn line": (lambda folder: (folder / "people.csv").write_text("who,age\n1,2\n1,2,3,4\n"), "people.csv cannot be parsed"),
     "an unknown film": (edit("ratings.csv", put(5, "film", "f99")), "films.csv lacks 1 of the rated items, item 'f99' for one"),
     "a film twice": (edit("films.csv", lambda table: pd.concat([table, table[:1]])), "films.csv, column film: 'f1' occurs twice"),
@@ -249,6 +290,12 @@ def test_a_wrong_file(folder, damage, message):
         load(folder, mapping)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_an_endless_rating(folder):
+    edit("ratings.csv", put(3, "stars", "inf"))(folder)
+    with pytest.raises(DataError, match="column stars, row 4: 'inf' is not a number"):
+        load(folder, MAPPING.replace("scale = [1, 2, 3, 4, 5]", ""))
 
 
 def test_no_parquet_at_all(folder):

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from laser_core import figures
+from laser_core.figures import look
 from laser_core.systems import SYSTEMS
 
 
@@ -49,7 +50,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("ground", ["#FFFFFF", "#0F131A"])
-@pytest.mark.parametrize("system", sorted({*SYSTEMS, *figures._LOOK}))
+@pytest.mark.parametrize("system", sorted({*SYSTEMS, *look.LOOK}))
 def test_colours_are_readable_on_both_themes(system, ground):
     """WCAG 2.1, 1.4.11: at least 3 : 1 for graphics."""
     dark, light = sorted([luminance(figures.style(system).colour), luminance(ground)])
@@ -89,7 +90,7 @@ def test_colours_of_the_main_systems_stay_apart(eyes):
 
 
 def test_every_spare_look_is_readable_too():
-    for colour, _ in figures._SPARE:
+    for colour, _ in look.SPARE:
         assert 0.117 <= luminance(colour) <= 0.3
 
 

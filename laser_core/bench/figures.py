@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from laser_core.bench.crm import KIT
-from laser_core.figures import INK, _finish, style
+from laser_core.figures import INK, finish, style
 
 _TOOLKIT_LOOK = (("#A8404F", "square", "dash"), (INK, "diamond", "dot"))
 
@@ -44,4 +44,4 @@ def history_cost(record: Mapping[str, Any], title: str = "") -> go.Figure:
     figure.update_yaxes(type="log", title_text="CPU-microseconds to train on one row")
     made = part["provenance"]
     note = f"DIN, one epoch, batches of 1,024, one thread, median and range of {made['repeats']} rounds · {made['hardware']['cpu']}"
-    return _finish(figure, note, 420, title)
+    return finish(figure, note, 420, title)

@@ -1,0 +1,103 @@
+"""What all figures share: the frame, ticks, error bars, and what to draw where there is nothing to draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from laser_core.figures.look import INK
+from laser_core.figures.words import LONGEST, in_lines, plain, wrap
+
+
+def finish(figure: go.Figure, note: str, height: int, title: str = "", width: int = 60) -> go.Figure:
+    """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme.
+
+    Args:
+        height: Of a figure with a short legend and note; longer ones make it higher instead of pressing the picture.
+        width: Characters a line under the x-axis: as many as a telephone has room for beside the words at the y-axis.
+    """
+    lines = wrap(note, width)
+    axis = [
+        *wrap(figure.layout.xaxis.title.text or "", width * 5 // 6),
+        *(f"<span style='font-size:12px'>{line}</span>" for line in lines),
+    ]
+    legend = [trace.name.count("<br>") + 1 for trace in figure.data if trace.name and trace.showlegend is not False]
+    height += 16 * max(len(lines) - 3, 0) + (10 * sum(legend) if len(legend) > 4 else 0)
+    figure.update_layout(
+        title={"text": plain(title, 140), "font": {"size": 16}, "x": 0, "xanchor": "left"} if title else None,
+        height=height,
+        margin={"l": 8, "r": 16, "t": 84 if title else 44, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "Source Sans Pro, Source Sans, Segoe UI, Helvetica, Arial, sans-serif", "size": 14, "color": INK},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "itemsizing": "constant"},
+        hoverlabel={"align": "left"},
+    )
+    line = {"automargin": True, "zeroline": False, "gridcolor": "rgba(124,133,148,.22)", "linecolor": "rgba(124,133,148,.5)"}
+    figure.update_xaxes(**line, title={"text": "<br>".join(axis), "standoff": 12})
+    figure.update_yaxes(**line)
+    return figure
+
+
+def fade(colour: str, alpha: float) -> str:
+    """A colour (#rrggbb) that lets so much through: alpha 0 all, 1 nothing."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def enlarge(figure: go.Figure, factor: float = 1.5) -> go.Figure:
+    """A copy with larger type, lines and markers, to be read from the back of a room."""
+    large = go.Figure(figure)
+    large.update_layout(font={"size": 14 * factor}, height=figure.layout.height * 1.25, margin={"t": 44 * factor + 20})
+    large.update_layout(legend={"font": {"size": 13 * factor}})
+    for axis in (large.layout.xaxis, large.layout.yaxis):
+        axis.tickfont = {"size": 13 * factor}
+        axis.title.font = {"size": 14 * factor}
+        axis.title.text = (axis.title.text or "").replace("font-size:12px", f"font-size:{round(12 * factor**0.4)}px")
+    for trace in large.data:
+        if getattr(trace, "marker", None) is not None and isinstance(trace.marker.size, (int, float)):
+            trace.marker.size *= factor
+        if getattr(trace, "line", None) is not None and trace.line.width:
+            trace.line.width *= factor
+    return large
+
+
+def empty(message: str, height: int = 260) -> go.Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = go.Figure()
+    figure.add_annotation(
+        text=plain(message, 200), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15, "color": INK}
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return finish(figure, "", height)
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> dict[str, list]:
+    """Ticks of a logarithmic axis that can be read one by one, at most `most`: Plotly's own say 2 for 200, and 10µ for a price."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        values = [value for power in powers for step in steps if low / 1.3 <= (value := step * 10.0**power) <= high * 1.3]
+        if len(values) <= most:
+            break
+    values = values[:: -(-len(values) // most) or 1]
+    words = [f"{value:,.10g}" if value >= 1 else np.format_float_positional(value, 12, trim="-") for value in values]
+    return {"tickvals": values, "ticktext": words}
+
+
+def interval(row: pd.Series, metric: str, colour: str) -> dict[str, object]:
+    """The 95 % interval of one point as Plotly's error bar."""
+    ends = {"array": [row[f"{metric}_high"] - row[metric]], "arrayminus": [row[metric] - row[f"{metric}_low"]]}
+    return {"type": "data", "symmetric": False, **ends, "color": colour, "thickness": 1.5, "width": 5}
+
+
+def name_rows(figure: go.Figure, names: Iterable[str]) -> None:
+    """A row a system: its place goes by the whole label, and that is what stands beside it, in lines."""
+    names = list(names)
+    rows = {plain(name, LONGEST): in_lines(name, 34) for name in names}
+    figure.update_yaxes(tickvals=list(rows), ticktext=list(rows.values()), tickfont={"size": 12})
+    figure.update_yaxes(range=[-0.7, len(rows) - 0.3], showgrid=True)

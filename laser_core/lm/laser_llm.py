@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from laser_core import __version__
-from laser_core.crm.statistics import event_statistics
+from laser_core.crm.statistics import event_statistics, statistic_names
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones, vllm_engine
@@ -158,8 +158,8 @@ class LaserLLM(Recommender):
     def prompt(self, dataset: CTRDataset, row: int) -> Prompt:
         """What the model reads before it answers for one sample; of several prompts the first.
 
-        Needs the backbone's tokenizer on this machine, but no torch, unless retrieval meets a text for the first time, or a folder or
-        hub id is asked about one target for the first time: transformers reads its chat template.
+        Needs the backbone's tokenizer on this machine, but no torch, except with retrieval, or where a folder or hub id is asked about
+        one target for the first time: transformers reads its chat template.
         """
         return self.prompts(dataset, row)[0]
 
@@ -236,7 +236,7 @@ class LaserLLM(Recommender):
             form=options.prompt,
             template=self._template,
             answers=options.answers or backbone.answers,
-            chat=backbones.chat_format(options.backbone) if options.prompt == "one" else "{prompt}",
+            chat=self._chat,
             titles=options.titles,
             count=lambda text: len(tokenizer.encode(text).ids),
             budget=min(options.max_tokens, backbones.context(options.backbone)),
@@ -245,6 +245,11 @@ class LaserLLM(Recommender):
     @property
     def _template(self) -> str:
         return self.options.template or self.options.prompt
+
+    @property
+    def _chat(self) -> str:
+        """How the backbone wants one target's prompt wrapped; many stand in a text that goes on."""
+        return backbones.chat_format(self.options.backbone) if self.options.prompt == "one" else "{prompt}"
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
@@ -280,7 +285,7 @@ class LaserLLM(Recommender):
 
         texts = list(self.texts(dataset, np.unique(rows), training=True))
         encoded = self._encode(texts)
-        labels = [self._labels(dataset, text) for text in texts]
+        labels = self._labels(dataset, texts)
         self.labels_seen_ = len(np.unique(np.concatenate([text.prompt.events[own >= 0] for text, own in zip(texts, labels, strict=True)])))
         if options.learn == "readout":
             self._read_out(dataset, texts, encoded, labels, progress)
@@ -289,12 +294,13 @@ class LaserLLM(Recommender):
         spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
         validate = (lambda: self._log_loss(dataset, valid_rows[spread])) if len(spread) else None
         fresh = kept = tuning.trainable(self.model_)
-        best, tokens, failures = np.inf, 0, []
+        best, tokens, earlier, failures = np.inf, 0, 0.0, []
         notes = self._notes(dataset, rows, valid_rows[spread], seed)
         for number, rate in enumerate(options.learning_rates):
             settings = self._tuning(rate)
             tuning.restore(self.model_, fresh)
             note = notes / f"{number}.safetensors"
+            earlier += tuning.noted_seconds(note)
             try:
                 curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress, note)
             except FaultError as error:
@@ -308,11 +314,11 @@ class LaserLLM(Recommender):
             if loss < best:
                 best, kept = loss, tuning.trainable(self.model_)
             tokens += int(curve[-1]["tokens"])
-        shutil.rmtree(notes, ignore_errors=True)
+        team().from_first(lambda: shutil.rmtree(notes, ignore_errors=True))  # who writes them, and no other
         if len(failures) == len(options.learning_rates):
             raise failures[-1]
         tuning.restore(self.model_, kept)
-        self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens}
+        self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens, "stored_fit_seconds": round(earlier, 3)}
         return self
 
     def _read_out(
@@ -332,6 +338,7 @@ class LaserLLM(Recommender):
         users = dataset.event_user[np.concatenate([text.prompt.events[slots] for text, slots in zip(texts, learn, strict=True)])]
         progress("regression", 0, 0)
         states = np.concatenate(read)
+        self.fitted_on_ = {"dataset": dataset.name, "statistics": list(statistic_names(dataset))}
         counted = states.shape[1] - self.model_.size
         *self.readout_, self.curve_ = readout.regress(states, wanted, users, own, self.options.strengths, counted)
         fit_tokens = sum(len(text.tokens) for text in encoded)
@@ -372,6 +379,12 @@ class LaserLLM(Recommender):
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
         wanted, back = np.unique(rows, return_inverse=True)
+        learned_on = self.fitted_on_ if self.options.statistics else None
+        if learned_on is not None and learned_on["statistics"] != list(statistic_names(dataset)):
+            raise UserError(
+                f"this readout was fitted on {learned_on['dataset']}, whose history statistics {dataset.name} has not: "
+                "fit it on this data set, or with statistics=false"
+            )
         if self.options.retrieval:
             self._retrieval(dataset, progress).prepare(dataset.sample_event[wanted])
         odds, tokens = self._log_odds(dataset, wanted, progress, self._vllm().log_odds if self.options.engine == "vllm" else None)
@@ -431,6 +444,9 @@ class LaserLLM(Recommender):
 
     def _notes(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int) -> Path:
         """The folder where tuning on just these samples with just these settings notes its state, so that a killed run goes on."""
+        from laser_core.device import torch_device
+
+        device = torch_device()
         settings = [
             __version__,
             dataset.version,
@@ -438,19 +454,24 @@ class LaserLLM(Recommender):
             seed,
             backbones.identity(backbones.fetch(self.options.backbone)),
             read_template(self._template, self.options.prompt),  # a file may be edited under the same name
+            self._chat,
+            device.type,
+            str(backbones.precision(self.options.precision, device)),
         ]
         key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for part in (rows, valid_rows):
             key.update(np.ascontiguousarray(part, dtype="<i8").tobytes() + b"/")
         return get_settings().home / "tuning" / key.hexdigest()[:20]
 
-    def _labels(self, dataset: CTRDataset, text: Text) -> np.ndarray:
-        """(answers,) the labels that may be learned from, -1 elsewhere."""
-        labels = dataset.event_label[text.prompt.events].astype(np.int64)
-        if self.options.targets == "history":
-            return labels
-        learned = np.full(len(labels), -1)
-        learned[text.slots] = labels[text.slots]
+    def _labels(self, dataset: CTRDataset, texts: list[Text]) -> list[np.ndarray]:
+        """Of each text (answers,) the labels that may be learned from, -1 elsewhere."""
+        free = np.full(dataset.events, self.options.targets == "history")
+        free[dataset.sample_event[np.concatenate([dataset.valid, dataset.test])]] = False  # a split by lot puts them into histories
+        learned = []
+        for text in texts:
+            learn = free[text.prompt.events]
+            learn[text.slots] = True
+            learned.append(np.where(learn, dataset.event_label[text.prompt.events].astype(np.int64), -1))
         return learned
 
     def _encode(self, texts: list[Text]) -> list[Encoded]:
@@ -476,11 +497,14 @@ class LaserLLM(Recommender):
         from laser_core.lm.scoring import AnswerModel
 
         progress("opening the language model", 0, 0)
+        if team().sharded and self.options.precision in ("int8", "4bit"):
+            raise UserError(f"option 'precision': FSDP does not spread weights of {self.options.precision}: take the DDP settings, or bf16")
         device = torch_device()
         dtype = backbones.precision(self.options.precision, device)
         place = torch.device("cpu") if team().sharded else device  # tuning puts each process's part in its place
         model = backbones.load_decoder(self.options.backbone, dtype, place, progress, self.options.precision)
         self.model_, self.answers_, self.adapted_, self.readout_ = AnswerModel(model, *answers), answers, None, None
+        self.fitted_on_: dict[str, Any] | None = None
         self._engine: vllm_engine.Engine | None = None
 
     def _vllm(self) -> vllm_engine.Engine:
@@ -512,6 +536,7 @@ class LaserLLM(Recommender):
             "answers": self.answers_,
             "tuned": self.adapted_ is not None,
             "readout": self.readout_ is not None,
+            "fitted_on": self.fitted_on_,
             "labels_seen": self.labels_seen_,
             "curve": self.curve_,
             "cost": self.cost_,
@@ -555,6 +580,7 @@ class LaserLLM(Recommender):
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
         if learned is not None:
             made._cut_down()
+            made.fitted_on_ = state.get("fitted_on")  # earlier versions did not write it
             beside = made.options.statistics or made.options.nearby > 0
             if (len(learned[0]) > made.model_.size) != beside or len(learned[0]) < made.model_.size:
                 raise DataError(f"the readout in {folder} is for another backbone than {made.options.backbone}: fit it again")

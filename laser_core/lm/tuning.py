@@ -219,7 +219,6 @@ class _Run:
         self.model, self.encoded, self.labels, self.settings = model, encoded, labels, settings
         self.size, self.validate, self.progress, self.checkpoint = size, validate, progress, checkpoint
         self.team = team()
-        self.processes = self.team.size
         self.team.shard(model, model.body.layers if self.team.sharded else ())
         self.batch = min(settings.batch_size, len(encoded))
         planned = settings.epochs * math.ceil(len(encoded) / self.batch)
@@ -230,7 +229,8 @@ class _Run:
         self.epoch, self.place, self.losses = 1, 0, []  # where in the epochs, where in the order of this one, its steps' losses
         self.curve: list[dict[str, float]] = []
         self.best, self.kept = math.inf, trainable(model)
-        self.halved, self.noted = False, time.monotonic()
+        self.halved = False
+        self.began = self.noted = time.monotonic()
 
     def epochs(self, generator: np.random.Generator) -> list[dict[str, float]]:
         for epoch in range(1, self.settings.epochs + 1):
@@ -321,16 +321,17 @@ class _Run:
 
     # ---- going on after a kill -----------------------------------------------------------------------------------------------------
 
-    _COUNTS = ("processes", "step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
+    _COUNTS = ("step", "tokens", "epoch", "place", "losses", "curve", "best", "size", "halved")
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is a sound one."""
         if self.checkpoint is None:
             return
-        saved = self.team.from_first(self._read)
+        saved = self.team.from_first(lambda: _read(self.checkpoint))
         if saved is None:
             return
         counts, tensors = saved
+        self.began -= counts["seconds"]
         for name in self._COUNTS:
             setattr(self, name, counts[name])
         parts = {part: {} for part in ("now", "kept", "exp_avg", "exp_avg_sq", "random")}
@@ -349,16 +350,6 @@ class _Run:
         if self.model.device.type == "cuda":
             torch.cuda.set_rng_state(parts["random"][f"cuda/{self.team.rank}"].cpu())
         self.progress(f"going on at step {self.step + 1}", self.step, self.steps)
-
-    def _read(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
-        try:
-            with safetensors.safe_open(self.checkpoint, "pt") as file:
-                counts = json.loads(file.metadata()["counts"])
-                if counts["processes"] != self.processes:
-                    return None
-                return ({name: counts[name] for name in self._COUNTS}, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
-            return None  # none yet, or a damaged one: from the beginning
 
     def _note(self, always: bool = False) -> None:
         """Write the state down if it is time to: under another name first, so that a kill leaves the old one or the new one."""
@@ -380,10 +371,29 @@ class _Run:
         if self.team.rank == 0:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             partial = self.checkpoint.with_suffix(".partial")
-            counts = json.dumps({name: getattr(self, name) for name in self._COUNTS})
-            safetensors.torch.save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"counts": counts})
+            counts = {name: getattr(self, name) for name in self._COUNTS}
+            counts |= {"processes": self.team.size, "seconds": time.monotonic() - self.began}
+            tensors = {name: value.contiguous() for name, value in tensors.items()}
+            safetensors.torch.save_file(tensors, partial, {"counts": json.dumps(counts)})
             partial.replace(self.checkpoint)
         self.noted = time.monotonic()
+
+
+def noted_seconds(checkpoint: Path) -> float:
+    """How long it took to reach the state that `tune` will go on from; 0 if there is none."""
+    return team().from_first(lambda: saved[0]["seconds"] if (saved := _read(checkpoint)) else 0.0)
+
+
+def _read(checkpoint: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    """What `_Run._note` wrote, if there is a sound one of as many processes."""
+    try:
+        with safetensors.safe_open(checkpoint, "pt") as file:
+            counts = json.loads(file.metadata()["counts"])
+            if counts["processes"] != team().size or not {*_Run._COUNTS, "seconds"}.issubset(counts):
+                return None
+            return counts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        return None  # none yet, or a damaged one: from the beginning
 
 
 def rows(texts: int, size: int, device: torch.device) -> int:

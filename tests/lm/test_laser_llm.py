@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from laser_core import systems
 from laser_core.errors import DataError, FaultError, UserError
-from laser_core.lm import tuning
+from laser_core.lm import processes, tuning
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
 from tests.lm.tiny_encoders import make_bert
@@ -77,6 +80,20 @@ def test_labels_seen_counts_distinct_ratings_in_the_loss(shelf, tiny, options, e
     first = shelf.user_offsets[shelf.event_user[events]]
     windows = {event for target, start in zip(events, first, strict=True) for event in range(max(start, target - 2), target + 1)}
     assert model.labels_seen_ == (10 if expected == "shots" else len(windows))
+
+
+@pytest.mark.parametrize("learn", ["adapter", "readout"])
+@pytest.mark.parametrize("block", [1, 3])
+def test_no_label_of_a_held_out_sample_is_learned_from(shelf, tiny, learn, block):
+    """Samples split by lot: histories hold such of the validation and test sets, shown but without a part in the loss."""
+    lot = np.random.default_rng(0).permutation(shelf.samples)
+    mixed = dataclasses.replace(shelf, train=lot[60:], valid=lot[:30], test=lot[30:60])
+    model = make(tiny, prompt="many", history=shelf.events, block=block, max_steps=1, learn=learn).fit(mixed, mixed.train, mixed.valid)
+    events = mixed.sample_event[mixed.train]
+    first = mixed.user_offsets[mixed.event_user[events]]
+    shown = {event for target, start in zip(events, first, strict=True) for event in range(start, target + 1)}
+    held = set(mixed.sample_event[lot[:60]])
+    assert shown & held and model.labels_seen_ == len(shown - held)
 
 
 def test_training_never_reads_past_the_last_shot(shelf, tiny):
@@ -180,6 +197,7 @@ def test_a_killed_fit_goes_on(shelf, tiny, monkeypatch):
     steps, said = [], []
 
     def kill(message, done, total):
+        time.sleep(0.1)
         steps.append(message)
         if sum(entry.startswith("tuning") for entry in steps) == 3:
             raise KeyboardInterrupt
@@ -191,6 +209,8 @@ def test_a_killed_fit_goes_on(shelf, tiny, monkeypatch):
     make(tiny, **options).fit(shelf, rows, shelf.valid, seed=4)  # another cell: other notes, and these stay
     again = make(tiny, **options).fit(shelf, rows, shelf.valid, seed=3, progress=lambda message, done, total: said.append(message))
     assert sum(entry.startswith("tuning") for entry in said) == 1 and again.curve_ == whole.curve_
+    assert again.cost_["fit_tokens"] == whole.cost_["fit_tokens"]  # of both runs, and so are the seconds
+    assert again.cost_["stored_fit_seconds"] > 0.2 and whole.cost_["stored_fit_seconds"] == 0
     np.testing.assert_array_equal(again.predict(shelf, shelf.test), whole.predict(shelf, shelf.test))
     assert list(notes.iterdir()) == []
 
@@ -204,6 +224,23 @@ def test_a_killed_fit_does_not_go_on_with_other_texts(shelf, tiny, tmp_path):
         own.write_text(parts.format(opening=opening), encoding="utf-8")
         places.append(make(tiny, prompt="many", template=str(own))._notes(shelf, shelf.train, shelf.valid, 0))
     assert places[0] == places[2] != places[1]
+
+
+def test_a_killed_fit_does_not_go_on_elsewhere(shelf, tiny, monkeypatch):
+    """The same options may mean another device, other numbers or another chat format; dropout would be drawn otherwise, too."""
+
+    def place():
+        return make(tiny)._notes(shelf, shelf.train, shelf.valid, 0)
+
+    places = [place(), place()]
+    for name, other in (
+        ("device.torch_device", lambda: torch.device("cuda")),
+        ("lm.backbones.precision", lambda *_: torch.bfloat16),
+        ("lm.backbones.chat_format", lambda name: "[{prompt}]"),
+    ):
+        monkeypatch.setattr(f"laser_core.{name}", other)
+        places.append(place())
+    assert places[0] == places[1] and len(set(places)) == 4
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
@@ -273,6 +310,12 @@ def test_only_decoders_answer(tmp_path):
         with pytest.raises(UserError, match=f"is {kind}, Laser, LLM only needs a decoder: smollm2-135m, mistral-7b"):
             systems.create("laser-llm-many", backbone=name, epochs=0)
     assert LaserLLM(encoder="minilm-l6", retrieval=True).options.encoder == "minilm-l6"
+
+
+def test_weights_of_few_bits_are_not_spread(shelf, tiny, monkeypatch):
+    monkeypatch.setattr(processes, "team", lambda: processes.Team(0, 2, sharded=True))
+    with pytest.raises(UserError, match="option 'precision': FSDP does not spread weights of 4bit"):
+        make(tiny, precision="4bit").fit(shelf, shelf.train, shelf.valid)
 
 
 def test_one_class_only(shelf, tiny):

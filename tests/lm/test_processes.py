@@ -62,11 +62,15 @@ def test_two_processes_give_what_one_gives(small, tiny, tmp_path, settings):
 
 KILLED_AND_GOING_ON = """
 import sys
+import time
 from pathlib import Path
 import numpy as np
+import safetensors.torch
 from laser_core.lm import tuning
+from laser_core.lm.laser_llm import LaserLLM
 from laser_core.lm.processes import team
-from tests.lm.test_tuning import SETTINGS, Killed, odds, opened
+from laser_core.settings import get_settings
+from tests.lm.test_tuning import SETTINGS, SHELF, Killed, odds, opened
 
 tuning.NOTE_SECONDS = 0
 tiny, note = sys.argv[1], Path(sys.argv[2])
@@ -90,11 +94,22 @@ resumed = run(note)
 assert team().size == 2 and said[0] == "going on at step 4", said
 assert not np.array_equal(whole, without)
 assert np.array_equal(resumed, whole), np.abs(resumed - whole).max()
+
+write = safetensors.torch.save_file
+
+def slowly(*given):
+    write(*given)
+    time.sleep(0.3)
+
+safetensors.torch.save_file = slowly
+LaserLLM(backbone=tiny, prompt="many", precision="fp32", epochs=1, valid_limit=0).fit(SHELF, SHELF.shots(8, 0), SHELF.valid)
+assert not any((get_settings().home / "tuning").iterdir())
 print(f"rank {team().rank} is sound")
 """
 
 
 def test_a_killed_tuning_of_two_processes_goes_on_with_each_ones_own_dropout(tiny, tmp_path):
+    """And a whole fit removes its notes, which one process is slow to write, when that one has written them."""
     script = tmp_path / "killed.py"
     script.write_text(KILLED_AND_GOING_ON, encoding="utf-8")
     command = [
@@ -102,6 +117,7 @@ def test_a_killed_tuning_of_two_processes_goes_on_with_each_ones_own_dropout(tin
         *(str(script), tiny, str(tmp_path / "0.safetensors")),
     ]
     root = str(Path(__file__).parents[2])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": root})
+    env = os.environ | {"PYTHONPATH": root, "LASER_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     assert all(f"rank {rank} is sound" in done.stdout for rank in (0, 1))  # two writers may share a line

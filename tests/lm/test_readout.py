@@ -18,6 +18,7 @@ from laser_core.knowledge.store import VectorStore
 from laser_core.lm import backbones, readout, scoring
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
+from tests.crm.worlds import made_up
 from tests.lm.tiny_models import FAMILIES, make_model, make_shelf
 
 FAST = {"prompt": "many", "precision": "fp32", "learn": "readout", "depths": (0.5, 1.0)}
@@ -173,6 +174,14 @@ def test_saved_and_loaded(shelf, tiny, tmp_path):
     (tmp_path / "model" / "readout.safetensors").write_bytes(b"damaged")
     with pytest.raises(DataError, match="missing or damaged"):
         LaserLLM.load(tmp_path / "model")
+
+
+def test_statistics_of_another_data_set(shelf, tiny, tmp_path):
+    """They have other names, and mostly another number."""
+    make(tiny, statistics=True).fit(shelf, shelf.shots(30, seed=0), shelf.valid).save(tmp_path)
+    other = made_up()
+    with pytest.raises(UserError, match=f"this readout was fitted on shelf, whose history statistics {other.name} has not: fit it on"):
+        LaserLLM.load(tmp_path).predict(other, other.test)
 
 
 def test_without_shots_it_is_the_untuned_model(shelf, tiny):

@@ -440,6 +440,15 @@ def test_out_folder_with_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
+def test_a_place_where_nothing_can_be_written_is_noticed_before_the_work(trained, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("laser_core.cli.models.load_dataset", lambda *_: 1 / 0)
+    for command in (("train", "history-lr", "movielens-small"), ("score", trained, "movielens-small")):
+        assert "nothing can be written to" in refused(*command, "--out", tmp_path / "file" / "a" / "b")
+    assert "is a folder" in refused("score", trained, "movielens-small", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_damaged_model_folder(trained, tmp_path):
     (tmp_path / "trained.json").write_text("{")
     assert "damaged" in refused("score", tmp_path, "movielens-small", "--out", tmp_path / "x.csv")

@@ -19,7 +19,7 @@ class LaserGroup(PoliteGroup):
         "study": "What was finished is kept: the same command goes on from there.",
         "demo": "What was finished is kept: the same command goes on from there.",
         "data": "The same command goes on, with what is already downloaded.",
-        "train": "Nothing was written: the same command starts again.",
+        "train": "No model was written: the same command starts again, or goes on from what the system noted on its way.",
         "score": "Nothing was written: the same command starts again.",
         "bench": "The parts that were finished are kept: --part NAME measures one.",
     }

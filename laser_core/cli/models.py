@@ -90,6 +90,7 @@ def train(
     model, count = create(system, **_options(option or [])), row_count(shots)
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / _TRAINED).exists():
         raise UserError(f"{out} exists and holds something else than a trained system: name another folder with --out")
+    _check_writable(out)
     data = load_dataset(dataset, source)
     rows = data.shots(count, seed)
     leads = os.environ.get("RANK", "0") == "0"  # of processes that tune together (`accelerate launch`), the first one speaks and writes
@@ -124,6 +125,10 @@ def score(
     from laser_core.metrics import evaluate
     from laser_core.systems import recommender_class
 
+    if out is not None:
+        if out.is_dir():
+            raise UserError(f"{out} is a folder: name a file with --out")
+        _check_writable(out.parent)
     about = _trained(folder)
     model = recommender_class(about["system"]).load(folder)
     data = load_dataset(dataset, source)
@@ -159,6 +164,20 @@ def probe(
     with progress_bar(f"{backbone} on {data.name}") as progress:
         part = memory.record(out, data, backbone, question or (), pairs, progress)
     print_benchmark(out, [part], as_json)
+
+
+def _check_writable(folder: Path) -> None:
+    """Whether a folder can be written to or made: asked before the work, so that it is not lost at its end.
+
+    Raises:
+        UserError: It cannot.
+    """
+    whole = folder.absolute()
+    nearest = next(place for place in (whole, *whole.parents) if place.exists())
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise UserError(f"nothing can be written to {folder} ({error.strerror}): name another place with --out") from None
 
 
 def _write_predictions(out: Path, data: CTRDataset, rows: np.ndarray, probability: np.ndarray) -> None:

@@ -289,5 +289,5 @@ def _random(keys: list[tuple[object, ...]], size: int = 384) -> np.ndarray:
 
 
 def _other(count: int) -> np.ndarray:
-    """(count + 1,) for each code from 1 another one, always the same."""
+    """(count + 1,) the codes from 1 in another order, always the same; by chance a few keep their own."""
     return np.concatenate([[0], 1 + np.random.default_rng(count).permutation(count)])

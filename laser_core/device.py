@@ -17,6 +17,7 @@ def torch_device() -> torch.device:
     wanted = get_settings().device
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"LASER_DEVICE is '{wanted}', but torch sees no GPU: use auto or cpu")
+    there = torch.cuda.device_count()
+    if wanted.startswith("cuda") and int(wanted.partition(":")[2] or 0) >= there:
+        raise UserError(f"LASER_DEVICE is '{wanted}', but torch sees {there or 'no'} GPU{'s' * (there > 1)}: use auto or cpu")
     return torch.device(wanted)

@@ -26,6 +26,9 @@ class Recommender(ABC):
 
     Options: ClassVar[type]
     """A frozen dataclass of this system's settings, each with a default; checks values in `__post_init__`."""
+    dataset_name_: str = ""
+    dataset_version_: str | None = None
+    """what it was fitted on; None before `fit`"""
 
     def __init__(self, options: Any = None, **changes: Any) -> None:
         self.options = make_options(type(self).Options, changes) if options is None else dataclasses.replace(options, **changes)
@@ -70,12 +73,29 @@ class Recommender(ABC):
         """How many numbers `fit` learned (0 before)."""
         return 0
 
+    def check_data(self, dataset: CTRDataset) -> None:
+        """A model scores what it was fitted on: the ids of other data, or of another version of it, mean something else.
+
+        Raises:
+            UserError: The model is not fitted, or was fitted on other data.
+        """
+        if self.dataset_version_ is None:
+            raise UserError(f"{type(self).__name__} is not fitted: call fit, or load a saved model")
+        if (dataset.name, dataset.version) != (self.dataset_name_, self.dataset_version_):
+            raise UserError(
+                f"this model was fitted on {self.dataset_name_} (version {self.dataset_version_}) and cannot score {dataset.name} "
+                f"(version {dataset.version}): fit it again"
+            )
+
+
+_MOST = 2**31 - 1  # whole numbers beyond it are too large for arrays' own
+
 
 def make_options(kind: type, changes: dict[str, Any]) -> Any:
     """Build an Options dataclass from plain values (JSON, TOML, command line text).
 
     Raises:
-        UserError: An unknown name, a value of the wrong type, or a number that is none (NaN) or endless.
+        UserError: An unknown name, a value of the wrong type, or a number that is none (NaN), endless or too large.
     """
     hints = typing.get_type_hints(kind)
     names = [entry.name for entry in dataclasses.fields(kind)]
@@ -87,6 +107,8 @@ def make_options(kind: type, changes: dict[str, Any]) -> Any:
         for number in made if isinstance(made, tuple) else (made,):
             if isinstance(number, float) and not math.isfinite(number):
                 raise UserError(f"option '{name}' must be finite, not {number}")
+            if isinstance(number, int) and abs(number) > _MOST:
+                raise UserError(f"option '{name}' must be at most {_MOST}, not {number}")
     return kind(**values)
 
 

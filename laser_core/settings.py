@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def get_settings() -> Settings:
     if profile not in PROFILES:
         raise unknown("profile (LASER_PROFILE)", profile, PROFILES)
     device = env.get("LASER_DEVICE", "auto")
-    if device.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
-        raise UserError(f"LASER_DEVICE is '{device}': use auto, cpu, cuda, cuda:N or mps")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UserError(f"LASER_DEVICE is '{device}': use auto, cpu, cuda or cuda:N")
     return Settings(
         home=home.expanduser(),
         store=Path(env.get("LASER_STORE") or base / "runs").expanduser(),

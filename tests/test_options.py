@@ -45,6 +45,7 @@ def test_what_is_understood(name, value, made):
         ("widths", "x", r"several whole numbers, such as 'widths=\[1, 2\]'"), ("widths", "1.5", "several whole numbers"),
         ("words", "Yes,No", r"several texts, such as 'words=\[\"one\", \"two\"\]', not 'Yes,No'"), ("words", "1,2", "several texts"),
         ("rate", "x", "must be float, not 'x'"), ("rate", True, "must be float"), ("steps", 1.5, "must be int"),
+        ("steps", "99999999999999999999", "option 'steps' must be at most 2147483647"), ("widths", [8, 2**63], "must be at most"),
         ("flag", 1, "must be bool"), ("time", 3, "must be str"),
         *((name, value, f"option '{name}' must be finite, not (nan|inf|-inf)")
           for name, value in [("rate", "nan"), ("rate", float("inf")), ("rate", "-inf"), ("rates", "NaN"), ("rates", "0.1,Infinity"),

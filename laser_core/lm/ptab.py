@@ -100,8 +100,10 @@ class PTab(TextClassifier):
         marks = np.array([*reader.before, *reader.after])
         weights = {id(weight): weight for weight in [*body.parameters(), *head.to(device).parameters()] if weight.requires_grad}
         losses: list[float] = []
+        tokens = 0
 
         def loss(numbers: np.ndarray) -> float:
+            nonlocal tokens
             texts = [samples[number][0] for number in numbers]
             chosen, changed = zip(*(masked(ids, marks, mask, vocabulary, options.mask_share, generator) for ids in texts), strict=True)
             ids, real = padded(changed, max(map(len, texts)), device)
@@ -112,6 +114,7 @@ class PTab(TextClassifier):
                 scores = head(states[asked.bool()])  # (asked, words)
             value = nn.functional.cross_entropy(scores.float(), truth[asked.bool()])
             value.backward()
+            tokens += sum(map(len, texts))
             return value.item()
 
         def after(step: int, value: float) -> bool:
@@ -130,7 +133,7 @@ class PTab(TextClassifier):
             "new_masked_head": float(self.new_masked_head_),
             "adapt_first_loss": float(np.mean(losses[:quarter])),
             "adapt_last_loss": float(np.mean(losses[-quarter:])),
-            "adapt_tokens": options.adapt_epochs * sum(len(sample[0]) for sample in samples),
+            "adapt_tokens": tokens,
         }
 
 

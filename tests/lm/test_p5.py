@@ -9,7 +9,7 @@ import transformers
 
 from laser_core import systems
 from laser_core.errors import UserError
-from laser_core.lm.p5 import P5
+from laser_core.lm.p5 import P5, FirstWord
 from laser_core.lm.texts import Reader
 from tests.lm.tiny_encoders import make_bert, make_t5
 
@@ -35,6 +35,25 @@ def test_equals_the_first_generated_token(t5, shelf):
         step = plain.generate(ids, max_new_tokens=1, output_logits=True, return_dict_in_generate=True, do_sample=False)
         chance = torch.softmax(step.logits[0][0, [yes, no]], dim=0)[0].item()
         assert model.predict(shelf, np.array([row]))[0] == pytest.approx(chance, abs=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_in_bf16_too_the_two_scores_are_exact(t5, tied):
+    """The output layer's rows by what it is given, in fp32: a difference of two rounded scores would be mostly rounding."""
+    body = transformers.T5ForConditionalGeneration(
+        transformers.T5Config(**transformers.T5Config.from_pretrained(t5).to_dict() | {"tie_word_embeddings": tied})
+    ).eval()
+    ids = torch.arange(12).view(2, 6) + 5
+    plain = body(input_ids=ids, decoder_input_ids=torch.zeros(2, 1, dtype=torch.long)).logits[:, 0, [7, 9]]
+    given = []
+    model = FirstWord(body, 7, 9)
+    body.lm_head.register_forward_pre_hook(lambda layer, args: given.append(args[0][:, 0].float()))
+    with torch.no_grad():
+        torch.testing.assert_close(model.read(ids, torch.ones_like(ids)), plain)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = model.read(ids, torch.ones_like(ids))
+    torch.testing.assert_close(scores, given[1] @ body.lm_head.weight[[7, 9]].T)
+    assert scores.dtype == torch.float32 and not torch.equal(scores, scores.bfloat16().float())
 
 
 def test_the_question(t5, shelf):

@@ -42,6 +42,14 @@ def test_equals_a_plain_forward_pass(epochs, whole, shelf):
     assert ("adapt_tokens" in model.cost_) == (epochs > 0)
 
 
+def test_the_tokens_of_the_adaptation_are_those_that_were_read(whole, shelf, monkeypatch):
+    """17 texts in batches of 16: the second batch begins the next pass."""
+    read, mask = [], ptab.masked
+    monkeypatch.setattr(ptab, "masked", lambda ids, *rest: read.append(len(ids)) or mask(ids, *rest))
+    model = PTab(backbone=whole, **FAST).fit(shelf, shelf.shots(17, 0), shelf.valid)
+    assert len(read) == 32 and model.cost_["adapt_tokens"] == sum(read)
+
+
 def test_the_text(headless, shelf):
     row = int(shelf.test[2])
     event = int(shelf.sample_event[row])

@@ -48,7 +48,7 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Pro
 
 
 def is_stored(name: str, texts: Sequence[str], max_tokens: int = 256) -> bool:
-    """Whether `encode` would only have to read, so that it needs neither torch nor time."""
+    """Whether `encode` would only have to read."""
     folder = backbones.ready(name)
     return folder is not None and _store(name, folder, max_tokens).holds(texts)
 
@@ -98,8 +98,11 @@ def _open(name: str) -> torch.nn.Module:
 
 
 def _store(name: str, folder: Path, max_tokens: int) -> VectorStore:
-    about = {"backbone": name, "weights": backbones.identity(folder), "vector": "mean of the last hidden states", "max_tokens": max_tokens}
-    key = hashlib.sha256(json.dumps([about["weights"], max_tokens, _READING]).encode()).hexdigest()[:8]
+    weights, precision = backbones.identity(folder), backbones.usual_precision()
+    about = {
+        "backbone": name, "weights": weights, "precision": precision, "vector": "mean of the last hidden states", "max_tokens": max_tokens
+    }  # fmt: skip
+    key = hashlib.sha256(json.dumps([weights, precision, max_tokens, _READING]).encode()).hexdigest()[:8]
     return VectorStore(get_settings().home / "vectors" / f"{backbones.get(name).label}-{key}", _hidden_size(folder), about)
 
 

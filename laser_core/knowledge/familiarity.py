@@ -32,9 +32,10 @@ def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress 
         FaultError: A number is not in the store and the model's weights are not to be had.
     """
     before = f'The {noun} "'
-    weights = backbones.identity(backbones.fetch(name, progress))
-    about = {"backbone": name, "weights": weights, "number": f"mean log likelihood of a title's tokens after {before}"}
-    key = hashlib.sha256(json.dumps([weights, before, _READING]).encode()).hexdigest()[:8]
+    weights, precision = backbones.identity(backbones.fetch(name, progress)), backbones.usual_precision()
+    number = f"mean log likelihood of a title's tokens after {before}"
+    about = {"backbone": name, "weights": weights, "precision": precision, "number": number}
+    key = hashlib.sha256(json.dumps([weights, precision, before, _READING]).encode()).hexdigest()[:8]
     store = VectorStore(get_settings().home / "familiarity" / f"{backbones.get(name).label}-{key}", 1, about)
     store.add(
         titles,

@@ -1,7 +1,7 @@
 """What a language model writes, greedily, kept prompt by prompt in a file that can be read with any editor.
 
-`settings.home / "texts" / <model>.jsonl`: one line a text: prompt, text, its tokens, its share of the seconds. A killed run loses at most
-the pass it was in.
+`settings.home / "texts" / <model>-<key>.jsonl`: one line a text: prompt, text, its tokens, its share of the seconds. A killed run loses at
+most the pass it was in.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: 
         max_tokens: At most so many new tokens; a sentence that they cut off is dropped.
 
     Raises:
-        FaultError: A text is not in the file and the backbone's weights are not to be had.
+        FaultError: The backbone's weights are not to be had.
     """
+    backbones.fetch(name, progress)
     path = text_file(name, max_tokens)
     written = _read(path)
     if any(prompt not in written for prompt in prompts):
@@ -56,13 +57,15 @@ def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: 
 
 
 def written(name: str, max_tokens: int = 64) -> dict[str, str]:
-    """What a model wrote so far: prompt -> text."""
+    """What a model wrote so far, with the weights and in the precision of this machine: prompt -> text."""
     return _read(text_file(name, max_tokens))
 
 
 def text_file(name: str, max_tokens: int) -> Path:
-    """Where the texts of a model are kept."""
-    key = hashlib.sha256(f"{name}/{max_tokens}".encode()).hexdigest()[:8]
+    """Where the texts of a model are kept: of other weights, another chat format or precision, in another place."""
+    folder = backbones.ready(name)
+    writer = [backbones.identity(folder), backbones.chat_format(name), backbones.usual_precision()] if folder else []
+    key = hashlib.sha256(json.dumps([writer, max_tokens]).encode()).hexdigest()[:8]
     return get_settings().home / "texts" / f"{backbones.get(name).label}-{key}.jsonl"
 
 

@@ -20,6 +20,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -410,12 +411,19 @@ def chat_format(name: str) -> str:
     """How a backbone wants one instruction wrapped: a text with `{prompt}` in it.
 
     For a folder or hub id outside the registry this is what the model's own chat template makes of a single user message, or the bare
-    prompt if it has none; transformers, and with it torch, is loaded to read it, once.
+    prompt if it has none; transformers, and with it torch, is loaded to read it, once. A template that asks is told a fixed day, and that
+    nothing is to be thought over before the answer.
     """
     backbone = get(name)
     if backbone.chat is not None:
         return backbone.chat
     return _own_chat_format(fetch(name))
+
+
+_DAY = date(2024, 7, 26)  # a template may say what day it is; a prompt must be the same on every day
+_CLOCK = "".join(f".replace('%{letter}', '{_DAY.strftime('%' + letter)}')" for letter in "aAbBdHIjmMpSyY")
+_CLOCK = "{% macro strftime_now(format) %}{{ format" + _CLOCK + " }}{% endmacro %}{{ '' }}"  # takes the place of transformers' own
+_TOLD = {"date_string": f"{_DAY:%d %b %Y}", "enable_thinking": False}  # one word is the answer
 
 
 @lru_cache(maxsize=4)
@@ -428,7 +436,9 @@ def _own_chat_format(folder: Path) -> str:
             own = transformers.AutoTokenizer.from_pretrained(folder)
         if not own.chat_template:
             return "{prompt}"
-        text = own.apply_chat_template([{"role": "user", "content": mark}], tokenize=False, add_generation_prompt=True)
+        template = _CLOCK + own.get_chat_template()
+        asked = [{"role": "user", "content": mark}]
+        text = own.apply_chat_template(asked, chat_template=template, tokenize=False, add_generation_prompt=True, **_TOLD)
     except Exception as error:  # a chat template is a small program, in which anything may go wrong
         said = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise FaultError(f"the chat template of {folder} cannot be used ({said}): mend it, or delete it") from None
@@ -460,6 +470,15 @@ def precision(wanted: Precision, device: torch.device) -> torch.dtype:
         cpu = getattr(torch.cpu, "get_capabilities", dict)()
         fast = cpu.get("amx_bf16", False) or cpu.get("avx512_bf16", False)
     return torch.bfloat16 if fast else torch.float32
+
+
+def usual_precision() -> str:
+    """What `precision="auto"` is on this machine, such as "float32", for the keys of what is kept; "" where there is no torch to tell."""
+    if importlib.util.find_spec("torch") is None:
+        return ""
+    from laser_core.device import torch_device
+
+    return str(precision("auto", torch_device())).removeprefix("torch.")
 
 
 def load_decoder(

@@ -70,7 +70,7 @@ class Retrieval:
 
 
 def is_ready(dataset: CTRDataset, encoder: str, row: int) -> bool:
-    """Whether the vectors that retrieval needs for a sample are stored, so that it needs neither torch nor time."""
+    """Whether the vectors that retrieval needs for a sample are stored, so that it takes no time."""
     events = dataset.history_events(row, 0)
     items = {*_catalogue(dataset).tolist(), *dataset.event_item[events].tolist(), int(dataset.sample_item(np.array([row]))[0])}
     return is_stored(encoder, item_texts(dataset, sorted(items), "metadata"))

@@ -206,6 +206,20 @@ def test_a_chat_template_that_fails_is_one_line(template, tmp_path):
         backbones.chat_format(folder)
 
 
+@pytest.mark.parametrize(
+    ("asks", "told"),
+    [
+        ("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024"),
+        ("{% for _ in [1] %}{{ strftime_now('%A, %B %d, at %H') }}{% endfor %}", "Friday, July 26, at 00"),
+        ("{% if not date_string is defined %}{% set date_string = strftime_now('%d') %}{% endif %}{{ date_string }}", "26 Jul 2024"),
+        ("{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}", "<think></think>"),
+    ],
+)
+def test_a_prompt_does_not_hang_on_the_day_and_asks_for_no_thinking(asks, told, tmp_path):
+    """As the templates of SmolLM3, Llama 3.2 and Qwen3 ask."""
+    assert backbones.chat_format(make_model(tmp_path, chat=CHAT + asks)) == "<|user|>{prompt}<|end|><|model|>" + told
+
+
 def test_the_chat_template_is_read_once(tmp_path, monkeypatch):
     folder = make_model(tmp_path, chat=CHAT)
     first = backbones.chat_format(folder)

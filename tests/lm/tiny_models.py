@@ -12,6 +12,7 @@ import transformers
 
 from laser_core.datasets.build import assemble
 from laser_core.datasets.dataset import About, CTRDataset
+from laser_core.lm import backbones
 
 CHAT = "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|model|>{% endif %}"
 SIZES = {
@@ -53,6 +54,11 @@ ABOUT = About(
     citation="none",
     redistributable=True,
 )
+
+
+def within(bf16: float, fp32: float) -> float:
+    """A tolerance by what `precision="auto"` is on this machine."""
+    return bf16 if backbones.precision("auto", torch.device("cpu")) == torch.bfloat16 else fp32
 
 
 def make_shelf(users: int = 24, books: int = 12, events: int = 9, one_taste: bool = False) -> CTRDataset:

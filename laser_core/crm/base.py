@@ -65,17 +65,13 @@ class CRMOptions(Training):
 
 
 class CRM(Recommender):
-    """A conventional recommendation model: `Options`, a `Model` module, and nothing else in the subclass.
-
-    Set `checkpoint` to a folder before `fit` to make the training resumable.
-    """
+    """A conventional recommendation model: `Options`, a `Model` module, and nothing else in the subclass."""
 
     Options = CRMOptions
     Model: ClassVar[type[nn.Module]]
     """built as Model(sizes, options)"""
     piece: ClassVar[int] = 1024
     """rows at once through the model in training, small enough for the processor's cache"""
-    checkpoint: Path | None = None
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Train on the labels of `rows`, stop by the log loss on `valid_rows`.
@@ -84,7 +80,7 @@ class CRM(Recommender):
             UserError: The labels of `rows` are all the same.
         """
         check_both_classes(dataset, rows)
-        self.dataset_name_ = dataset.name
+        self.dataset_name_, self.dataset_version_ = dataset.name, dataset.version
         self.inputs_ = self.fit_inputs(dataset, rows)
         device = torch_device()
         fits = []
@@ -94,7 +90,7 @@ class CRM(Recommender):
             for settings in self.options.tried():
                 torch.manual_seed(seed)
                 model = self.build().to(device)
-                curve = train(model, samples, valid, settings, seed, piece, self.checkpoint, progress)
+                curve = train(model, samples, valid, settings, seed, piece, progress)
                 fits.append((min(entry["valid_log_loss"] for entry in curve), model, curve, settings))
         _, self.model_, self.curve_, chosen = min(fits, key=lambda fit: np.nan_to_num(fit[0], nan=np.inf))
         self.labels_seen_ = len(np.unique(rows))
@@ -109,10 +105,9 @@ class CRM(Recommender):
         """(rows,) float64 probabilities of a positive label.
 
         Raises:
-            UserError: The model was fitted on another data set.
+            UserError: The model is not fitted, or was fitted on other data.
         """
-        if dataset.name != self.dataset_name_:
-            raise UserError(f"this model was fitted on {self.dataset_name_} and cannot score {dataset.name}: their ids differ")
+        self.check_data(dataset)
         with one_thread():
             return predict(*self.serve(dataset, rows), progress)
 
@@ -155,6 +150,7 @@ class CRM(Recommender):
         words = {
             "class": type(self).__name__,
             "dataset": self.dataset_name_,
+            "dataset_version": self.dataset_version_,
             "options": dataclasses.asdict(self.options),
             "inputs": self.inputs_.words(),
             "labels_seen": self.labels_seen_,
@@ -180,15 +176,15 @@ class CRM(Recommender):
             if words["class"] != cls.__name__:
                 raise DataError(f"{folder} holds a {words['class']}, not a {cls.__name__}")
             made = cls(make_options(cls.Options, words["options"]))
-            made.dataset_name_ = words["dataset"]
+            made.dataset_name_, made.dataset_version_ = words["dataset"], words["dataset_version"]
             made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
             made.restore(_under("more.", arrays))
             made.model_ = made.build()
             made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
             made.model_.to(torch_device())
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
-        made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
+            made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"the model in {folder} is missing or damaged, or an older kit saved it ({error}): fit it again") from None
         return made
 
 

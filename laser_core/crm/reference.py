@@ -34,7 +34,6 @@ class Reference(Recommender):
     """
 
     ARRAYS: ClassVar[tuple[str, ...]]
-    dataset_version_: str | None = None
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Learn from the labels of `rows`; strength or size of the model is what has the least log loss on `valid_rows`.
@@ -55,13 +54,7 @@ class Reference(Recommender):
         Raises:
             UserError: The model is not fitted, or was fitted on other data.
         """
-        if self.dataset_version_ is None:
-            raise UserError(f"{type(self).__name__} is not fitted: call fit, or load a saved model")
-        if dataset.version != self.dataset_version_:
-            raise UserError(
-                f"this model was fitted on {self.dataset_name_} (version {self.dataset_version_}) and cannot score {dataset.name} "
-                f"(version {dataset.version}): fit it again"
-            )
+        self.check_data(dataset)
         probabilities = self.score(dataset, np.asarray(rows, dtype=np.int64))
         progress("scored", len(probabilities), len(probabilities))
         return probabilities

@@ -1,20 +1,17 @@
-"""The one training loop: AdamW on the log loss, stopped by the validation log loss, resumable after a kill."""
+"""The one training loop: AdamW on the log loss, stopped by the validation log loss."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.adamw import adamw
 
 from laser_core.crm.inputs import Samples
@@ -78,10 +75,6 @@ class AdamW:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def state(self) -> list[Tensor]:
-        """Every tensor that changes with a step."""
-        return [*self.first, *self.second, *self.count]
-
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -101,7 +94,6 @@ def train(
     settings: Training,
     seed: int,
     piece: int,
-    checkpoint: Path | None = None,
     progress: Progress = no_progress,
 ) -> list[dict[str, float]]:
     """Train a model in place; at the end it has the state of its best epoch.
@@ -109,7 +101,6 @@ def train(
     Args:
         model: Maps a `Batch` to (batch,) logits.
         piece: At most so many rows go through the model at once, small enough for the processor's cache; a step adds up their gradients.
-        checkpoint: A folder: written after each epoch, and read first, so that a killed run goes on where it was.
 
     Returns:
         One entry an epoch: training loss, validation log loss, seconds.
@@ -123,14 +114,12 @@ def train(
     steps = math.ceil(rows / batch_size)
     best = copy.deepcopy(model.state_dict())
     curve: list[dict[str, float]] = []
-    if checkpoint is not None and (checkpoint / "checkpoint.json").exists():
-        curve = _resume(checkpoint, model, best, optimizers)
 
-    for epoch in range(len(curve), settings.epochs):
+    for epoch in range(settings.epochs):
         if epoch - _best(curve) > settings.patience:
             break
         began = shown = time.perf_counter()
-        torch.manual_seed(1_000_003 * seed + epoch)  # dropout: a resumed run draws the same
+        torch.manual_seed(1_000_003 * seed + epoch)  # for dropout
         order = np.random.default_rng([seed, epoch]).permutation(rows)
         total = 0.0
         model.train()
@@ -161,8 +150,6 @@ def train(
             {"epoch": epoch + 1, "train_loss": total / rows, "valid_log_loss": loss, "seconds": spent, "samples_per_second": rows / spent}
         )
         progress(f"epoch {epoch + 1}, loss {total / rows:.4f}, valid {loss:.4f}", (epoch + 1) * rows, settings.epochs * rows)
-        if checkpoint is not None:
-            _save(checkpoint, model, best, optimizers, curve)
     model.load_state_dict(best)
     return curve
 
@@ -191,44 +178,3 @@ def log_loss(label: np.ndarray, probability: np.ndarray) -> float:
 def _best(curve: list[dict[str, float]]) -> int:
     """The epoch (from 0) of the lowest validation log loss."""
     return min(range(len(curve)), key=lambda epoch: curve[epoch]["valid_log_loss"], default=0)
-
-
-# ---- checkpoints ---------------------------------------------------------------------------------------------------------------
-
-
-def _save(folder: Path, model: nn.Module, best: dict[str, Tensor], optimizers: list[AdamW], curve: list[dict[str, float]]) -> None:
-    """Write everything the next epoch needs; the JSON, renamed into place last, names the tensors that belong to it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | {
-        f"best.{name}": value for name, value in best.items()
-    }
-    for number, optimizer in enumerate(optimizers):
-        tensors |= {f"optimizer{number}.{place}": value for place, value in enumerate(optimizer.state())}
-    name = f"epoch{len(curve)}.safetensors"
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
-    partial = folder / "checkpoint.json.partial"
-    partial.write_text(json.dumps({"tensors": name, "curve": curve}), encoding="utf-8")
-    partial.replace(folder / "checkpoint.json")
-    for old in folder.glob("epoch*.safetensors"):
-        if old.name != name:
-            old.unlink()
-
-
-def _resume(folder: Path, model: nn.Module, best: dict[str, Tensor], optimizers: list[AdamW]) -> list[dict[str, float]]:
-    """Read what `_save` wrote.
-
-    Raises:
-        UserError: The checkpoint is of another model.
-    """
-    kept = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / kept["tensors"])
-    try:
-        model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
-        for name, value in best.items():
-            value.copy_(tensors[f"best.{name}"])
-        for number, optimizer in enumerate(optimizers):
-            for place, value in enumerate(optimizer.state()):
-                value.copy_(tensors[f"optimizer{number}.{place}"])
-    except (KeyError, RuntimeError):
-        raise UserError(f"the checkpoint in {folder} is of another model or data set: choose another folder or delete it") from None
-    return kept["curve"]

@@ -114,7 +114,7 @@ def random_weights(module) -> None:
 @needs(DeepCTRTorch)
 def test_deepfm_is_the_same_function(world, quiet_network):
     system, rows, table = fitted(world, "deepfm")
-    system.dataset_name_ = world.name
+    system.dataset_name_, system.dataset_version_ = world.name, world.version
     system.model_ = ours = crm._module(system)
     random_weights(ours)
     peer = DeepCTRTorch(crm._plan("deepfm", system))
@@ -130,7 +130,7 @@ def test_deepfm_is_the_same_function(world, quiet_network):
 @needs(DeepCTRTorch)
 def test_din_on_items_alone_is_the_same_function(world, quiet_network):
     system, rows, table = fitted(world, "din-items")
-    system.dataset_name_ = world.name
+    system.dataset_name_, system.dataset_version_ = world.name, world.version
     system.model_ = ours = crm._module(system)
     random_weights(ours)
     peer = DeepCTRTorch(crm._plan("din-items", system))

@@ -247,6 +247,29 @@ def test_another_data_set():
         fitted("deepfm").predict(other, other.test)
 
 
+def test_another_version_of_its_data(tmp_path):
+    """Its codes may mean other users and items."""
+    fitted("deepfm").save(tmp_path)
+    saved = systems.recommender_class("deepfm").load(tmp_path)
+    for model in (fitted("deepfm"), saved):
+        with pytest.raises(UserError, match=r"fitted on made-up \(version .*\) and cannot score made-up \(version newer\): fit it again"):
+            model.predict(dataclasses.replace(world(), version="newer"), world().test)
+
+
+def test_not_fitted():
+    with pytest.raises(UserError, match="DeepFM is not fitted: call fit, or load a saved model"):
+        systems.create("deepfm").predict(world(), world().test)
+
+
+def test_a_model_saved_before_versions_were(tmp_path):
+    fitted("deepfm").save(tmp_path)
+    words = json.loads((tmp_path / "model.json").read_text())
+    del words["dataset_version"]
+    (tmp_path / "model.json").write_text(json.dumps(words))
+    with pytest.raises(DataError, match=r"an older kit saved it \('dataset_version'\): fit it again"):
+        systems.recommender_class("deepfm").load(tmp_path)
+
+
 def test_damaged_or_foreign_folder(tmp_path):
     with pytest.raises(DataError, match="missing or damaged"):
         systems.recommender_class("deepfm").load(tmp_path)

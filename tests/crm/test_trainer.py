@@ -1,4 +1,4 @@
-"""The training loop: its optimiser against torch's, its stop, and its resumption."""
+"""The training loop: its optimiser against torch's and its stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 
 from laser_core import systems
 from laser_core.crm.trainer import AdamW, log_loss
-from laser_core.errors import UserError
 from tests.crm.worlds import made_up
 
 DATA = made_up()
@@ -76,36 +75,3 @@ def test_pieces_do_not_change_the_step(monkeypatch):
     monkeypatch.setattr(systems.recommender_class("din"), "piece", 3)
     pieces = systems.create("din", **options).fit(DATA, ROWS, DATA.valid).predict(DATA, DATA.test)
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
-
-
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    options = SMALL | {"epochs": 4, "learning_rate": 1e-4}
-    whole = systems.create("din", **options).fit(DATA, ROWS, DATA.valid)
-
-    def kill(message: str, done: int, total: int) -> None:
-        assert total == 4 * len(ROWS)
-        if message.startswith("epoch 3"):
-            raise KeyboardInterrupt
-
-    killed = systems.create("din", **options)
-    killed.checkpoint = tmp_path
-    with pytest.raises(KeyboardInterrupt):
-        killed.fit(DATA, ROWS, DATA.valid, progress=kill)
-    heard = []
-    again = systems.create("din", **options)
-    again.checkpoint = tmp_path
-    again.fit(DATA, ROWS, DATA.valid, progress=lambda message, done, total: heard.append(message))
-    assert heard[0].startswith("epoch 3")  # the first two were not done again
-    assert [entry["valid_log_loss"] for entry in again.curve_] == [entry["valid_log_loss"] for entry in whole.curve_]
-    assert (again.predict(DATA, DATA.test) == whole.predict(DATA, DATA.test)).all()
-    assert len(list(tmp_path.glob("*.safetensors"))) == 1
-
-
-def test_a_checkpoint_of_another_model(tmp_path):
-    first = systems.create("deepfm", **SMALL, epochs=1)
-    first.checkpoint = tmp_path
-    first.fit(DATA, ROWS, DATA.valid)
-    other = systems.create("din", **SMALL, epochs=1)
-    other.checkpoint = tmp_path
-    with pytest.raises(UserError, match="another model"):
-        other.fit(DATA, ROWS, DATA.valid)

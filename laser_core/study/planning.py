@@ -20,6 +20,7 @@ from laser_core.settings import get_settings
 from laser_core.study import versions
 from laser_core.study.spec import Cell, Study, load_study, studies
 from laser_core.study.store import ResultStore, cell_key
+from laser_core.study.versions import changed_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,11 +128,6 @@ def study_of(cell: Mapping[str, Any], variant: str) -> str | None:
         if all(options.get(name, usual.get(name)) == value for name, value in own.options.items()):
             return study
     return None
-
-
-def changed_options(options: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """Those of a stored result's options that its variant names."""
-    return {name: value for name, value in options.items() if f", {name}={json.dumps(value)}" in f", {variant}"}
 
 
 def study_with(dataset: str, system: str, shots: int | str | None = None) -> str | None:

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-STEP = (
-    2.0**-14
-)  # probabilities are kept as whole multiples of this: half the bytes of 5 decimals, and no metric's fifth digit depends on it
+STEP = 2.0**-14
+"""probabilities are kept as whole multiples of this: half the bytes of 5 decimals, and no metric's fifth digit depends on it as long as
+they are not all next to 0 or 1; where they are (logits around -10), steps make ties, and AUC and log loss are those of the kept ones"""
 LOWEST = 1e-5  # and inside (0, 1), so that log loss stays finite
 log = logging.getLogger("laser")
 
@@ -67,7 +67,7 @@ class ResultStore:
     """Results in one folder that is written to and any number of further ones that are only read.
 
     A record that was once found sound is listed from memory for as long as its file's size and time of change stay the same.
-    A result that is found damaged is set aside as `*.corrupt`, said so in the log, and counts as missing.
+    A result that is found damaged counts as missing, said so in the log, and is set aside as `*.corrupt` where it may be written.
     """
 
     def __init__(self, folder: Path | str, *read_only: Path | str) -> None:
@@ -93,8 +93,13 @@ class ResultStore:
         columns = dict.fromkeys([*_COLUMNS, *(name for row in rows.values() for name in row)])  # a system's own costs come last
         table = pd.DataFrame(list(rows.values()), columns=list(columns))
         table = table.sort_values(["finished", "key"], ignore_index=True)
-        # Equal variants with different options: the code's own options have changed in between, and the latest are today's.
-        table["current"] &= table["options"] == table.groupby(["system", "variant"])["options"].transform("last")
+        # Equal variants with different options: the code's own options have changed in between. Today's are those that agree with the
+        # code, as far as its options are known without loading a model, and of these the latest.
+        known, same = cache(versions.known_options), cache(_are_todays)
+        names = zip(table["system"], table["variant"], table["options"], strict=True)
+        todays = [known(system) is None or same(options, variant, canonical(known(system))) for system, variant, options in names]
+        latest = table["options"].where(todays).groupby([table["system"], table["variant"]]).transform("last")
+        table["current"] &= table["options"] == latest
         return table
 
     def read(self, key: str) -> dict[str, Any]:
@@ -155,7 +160,7 @@ class ResultStore:
                 try:
                     return pd.read_parquet(path)
                 except (OSError, ValueError):
-                    _set_aside(path, "cannot be read")
+                    self._set_aside(path, "cannot be read")
         from laser_core import datasets
 
         dataset = datasets.load(cell["dataset"])
@@ -195,7 +200,8 @@ class ResultStore:
         name = test_set_hash(cell, table["row"].to_numpy())
         path = (private_folder() if private else self.folder) / cell["dataset"] / f"test-{name}.parquet"
         if not path.exists():
-            write_atomically(path, _parquet({column: table[column].to_numpy() for column in table}))
+            content = _parquet({column: table[column].to_numpy() for column in table})
+            write_atomically(path, content, "LASER_HOME" if private else _STORE)
         return name
 
     # ---- details ---------------------------------------------------------------------------------------------------------
@@ -211,12 +217,10 @@ class ResultStore:
             stamp, row = known.get(path, (None, {}))
             if stamp != (file.st_mtime_ns, file.st_size):
                 stamp, record = (file.st_mtime_ns, file.st_size), self._skimmed(path)
-                if record is None:
-                    continue
-                row = _flat(record, folder)
+                row = None if record is None else _flat(record, folder)
             found[path] = stamp, row
         _ROWS[folder] = found
-        return [row for _, row in found.values()]
+        return [row for _, row in found.values() if row is not None]
 
     def _skimmed(self, path: Path) -> dict[str, Any] | None:
         """As `_checked`, but without the draws, which are nine tenths of a record: ten times as quick.
@@ -248,7 +252,7 @@ class ResultStore:
             raise FaultError(f"cannot read the result {path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
-        _set_aside(path, "is damaged")
+        self._set_aside(path, "is damaged")
         return None
 
     def _predictions_are_sound(self, path: Path, record: Mapping[str, Any]) -> bool:
@@ -258,8 +262,19 @@ class ResultStore:
             return self.folder not in path.parents
         if hashlib.sha256(parquet.read_bytes()).hexdigest() == record["predictions_sha256"]:
             return True
-        _set_aside(parquet, "is damaged")
+        self._set_aside(parquet, "is damaged")
         return False
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        """Rename a damaged file, so that it is in nobody's way; in a folder that is only read it is left as it is."""
+        if not {self.folder, private_folder()} & set(path.parents):
+            log.warning("%s %s: passed over; %s is only read, so it is left there", path.name, why, path.parent)
+            return
+        log.warning("%s %s: set aside as %s.corrupt, it will be computed again", path.name, why, path.name)
+        try:
+            path.replace(path.with_name(path.name + ".corrupt"))
+        except OSError as error:
+            log.warning("%s could not be renamed (%s)", path.name, error.strerror)
 
 
 def private_folder() -> Path:
@@ -280,8 +295,14 @@ def make_test_set(dataset: Any, rows: np.ndarray) -> pd.DataFrame:
     )
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+_STORE = "--store, or LASER_STORE"
+
+
+def write_atomically(path: Path, content: bytes, setting: str = _STORE) -> None:
     """Write a file so that it is there whole or not at all, even if the machine stops.
+
+    Args:
+        setting: What names its folder, for the error.
 
     Raises:
         FaultError: No space, or the folder cannot be written to.
@@ -299,7 +320,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some disk space" if full else "choose a folder that you may write to (--store, or LASER_STORE)"
+        remedy = "free some disk space" if full else f"choose a folder that you may write to ({setting})"
         raise FaultError(f"cannot write {path.name} in {path.parent} ({error.strerror}): {remedy}, then run again") from None
 
 
@@ -311,14 +332,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _set_aside(path: Path, why: str) -> None:
-    log.warning("%s %s: set aside as %s.corrupt, it will be computed again", path.name, why, path.name)
-    try:
-        path.replace(path.with_name(path.name + ".corrupt"))
-    except OSError as error:
-        log.warning("%s could not be renamed (%s)", path.name, error.strerror)
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
@@ -347,8 +360,12 @@ _COLUMNS = (
     *("dataset", "system", "variant", "shots", "seed", "status", "error", *_METRICS, *_COUNTS, *_COSTS),
     *("revision", "data_version", "current", "test_set", "options", "finished", "key", "folder"),
 )
-_ROWS: dict[Path, dict[Path, tuple[tuple[int, int], dict[str, Any]]]] = {}
-"""folder -> record file -> its (time of change, size), and its row: what this process has found sound"""
+_ROWS: dict[Path, dict[Path, tuple[tuple[int, int], dict[str, Any] | None]]] = {}
+"""folder -> record file -> its (time of change, size), and its row, None if damaged: what this process has read"""
+
+
+def _are_todays(options: str, variant: str, usual: str) -> bool:
+    return versions.are_todays(json.loads(options), variant, json.loads(usual))
 
 
 def _flat(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -51,9 +51,7 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     entry = systems.get(system)
     if systems.missing_packages(entry):
         systems.recommender_class(system)  # says which, and what to do
-    question = json.dumps([system, entry.where, entry.preset, dict(changes)], sort_keys=True)
-    name = hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]
-    remembered = get_settings().home / "options" / f"{name}.json"
+    remembered = _remembered(entry, changes)
     try:
         return json.loads(remembered.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -74,6 +72,32 @@ def full_options(system: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def known_options(system: str) -> dict[str, Any] | None:
+    """What `full_options` says of a system as it is, where that is remembered; None where its model would have to be loaded."""
+    try:
+        return json.loads(_remembered(systems.SYSTEMS[system], {}).read_text(encoding="utf-8"))
+    except (KeyError, ImportError, OSError, ValueError):
+        return None
+
+
+def _remembered(entry: systems.System, changes: Mapping[str, Any]) -> Path:
+    """The file that holds the answer of `full_options` for today's source."""
+    question = json.dumps([entry.name, entry.where, entry.preset, dict(changes)], sort_keys=True)
+    name = hashlib.sha256((question + _source_hash(entry.where)).encode()).hexdigest()[:20]
+    return get_settings().home / "options" / f"{name}.json"
+
+
+def are_todays(options: Mapping[str, Any], variant: str, usual: Mapping[str, Any]) -> bool:
+    """Whether options of a stored result that its variant does not name are the system's own, `usual`: the code's may have changed."""
+    changed = changed_options(options, variant)
+    return all(usual.get(name, value) == value for name, value in options.items() if name not in changed)
+
+
+def changed_options(options: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Those of a stored result's options that its variant names."""
+    return {name: value for name, value in options.items() if f", {name}={json.dumps(value)}" in f", {variant}"}
+
+
 def variant(system: str, options: Mapping[str, Any]) -> str:
     """The options that differ from the system's own, as text: "" for none, else such as "dropout=0.2, epochs=5"."""
     usual = full_options(system, {})
@@ -84,9 +108,14 @@ def variant(system: str, options: Mapping[str, Any]) -> str:
 def _source_hash(where: str) -> str:
     """A hash of every source file that can decide a system's options: the package's, and the system's own where it lies elsewhere."""
     module = importlib.util.find_spec(where.partition(":")[0])
-    own = {Path(module.origin)} if module is not None and module.origin else set()
+    own = Path(module.origin) if module is not None and module.origin else None
+    return _package_hash() if own is None or PACKAGE in own.parents else _package_hash() + hashlib.sha256(own.read_bytes()).hexdigest()
+
+
+@cache
+def _package_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted({*PACKAGE.rglob("*.py"), *own}):
+    for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

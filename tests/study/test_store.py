@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from laser_core import metrics
 from laser_core.errors import FaultError, UserError
 from laser_core.settings import get_settings
+from laser_core.study import versions
 from laser_core.study.store import STEP, ResultStore, canonical, cell_key, make_test_set, rounded
 
 
@@ -116,6 +117,16 @@ def test_results_of_older_options_are_told_apart(small, tmp_path):
     assert store.cells()["current"].tolist() == [False, True, True, True]
 
 
+def test_who_finished_last_does_not_say_what_the_code_says(small, tmp_path):
+    """A default changed without a new revision, and a result of the old one came in later."""
+    store, own = ResultStore(tmp_path), versions.full_options("history-lr", {})
+    put(store, small, 0, options={**own, "strengths": [9.0]})
+    assert store.cells()["current"].tolist() == [False]
+    put(store, small, 1, options=own)
+    put(store, small, 2, options={**own, "strengths": [8.0]})
+    assert store.cells()["current"].tolist() == [False, True, False]
+
+
 def test_the_first_folder_wins_and_others_are_only_read(small, tmp_path):
     recorded = ResultStore(tmp_path / "recorded")
     key, probabilities, _ = put(recorded, small, 0)
@@ -177,6 +188,26 @@ def test_damage_is_found_said_and_set_aside(small, tmp_path, caplog, suffix, dam
     assert not path.exists()
     put(store, small)
     assert store.find(cell(small)) is not None
+
+
+@pytest.mark.parametrize("pattern", ["{key}.json", "{key}.parquet", "test-*.parquet"])
+def test_damage_in_a_folder_that_is_only_read_is_left_there(small, tmp_path, caplog, pattern):
+    recorded = ResultStore(tmp_path / "recorded")
+    key, _, _ = put(recorded, small)
+    (path,) = files(tmp_path, pattern.format(key=key))
+    path.write_bytes(b"{ <<<<<<< HEAD")
+    before = files(tmp_path, "*")
+    store = ResultStore(tmp_path / "own", tmp_path / "recorded")
+    with caplog.at_level(logging.WARNING, "laser"):
+        if path.suffix == ".json":
+            assert [len(store.cells()), len(store.cells())] == [0, 0]
+        elif path.stem == key:
+            assert store.find(cell(small)) is None
+        else:
+            assert len(store.predictions(key)) == 300
+    assert [record.message.startswith(f"{path.name} ") for record in caplog.records] == [True]  # said once
+    assert f"{path.parent} is only read" in caplog.text
+    assert [other for other in files(tmp_path, "*") if "own" not in other.parts] == before
 
 
 def test_no_flipped_bit_goes_unnoticed(small, tmp_path):
@@ -251,6 +282,14 @@ def test_a_store_where_a_file_is(small, tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(FaultError, match="choose a folder"):
         put(ResultStore(tmp_path / "taken"), small)
+
+
+def test_a_home_that_cannot_be_written_is_named(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "test-sets").write_text("a file")
+    with pytest.raises(FaultError, match=r"choose a folder that you may write to \(LASER_HOME\)"):
+        put(ResultStore(tmp_path / "store"), small, private=True)
 
 
 def test_unknown_results_are_said_to_be_unknown(tmp_path):

@@ -36,3 +36,19 @@ def test_setting_back_what_a_preset_sets_is_a_variant_of_its_own(system, option,
 def test_a_late_option_at_its_default_is_left_out_where_no_preset_names_it():
     assert {"learn", "retrieval", "nearby"}.isdisjoint(versions.full_options("laser-llm", {"learn": "adapter"}))
     assert versions.variant("laser-llm", versions.full_options("laser-llm", {"retrieval": False})) == ""
+
+
+def test_what_a_variant_names_may_differ_from_the_codes_own_options():
+    usual = {"epochs": 20, "dropout": 0.1}
+    assert versions.are_todays({"epochs": 20, "dropout": 0.3}, "dropout=0.3", usual)
+    assert not versions.are_todays({"epochs": 10, "dropout": 0.3}, "dropout=0.3", usual)
+    assert not versions.are_todays({"epochs": 20, "dropout": 0.3}, "", usual)
+
+
+def test_options_are_known_without_a_model_once_they_were_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("LASER_HOME", str(tmp_path))
+    assert versions.known_options("history-lr") is None
+    assert versions.known_options("no-such-system") is None
+    asked = versions.full_options("history-lr", {})
+    monkeypatch.setattr(systems, "create", None)
+    assert versions.known_options("history-lr") == asked

@@ -19,6 +19,8 @@ from laser_core.study.store import ResultStore, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
+UNFINISHED = 24 * 3600
+"""seconds for which a file without a record may be one that a runner is just writing"""
 FORGOTTEN = 7 * 24 * 3600
 """seconds after which a tuning that was broken off is not expected to be gone on with"""
 SAME_CELL = ["dataset", "system", "variant", "shots", "seed", "test_rows"]
@@ -90,7 +92,7 @@ class Waste:
 
 def waste(store: ResultStore, older: bool = False) -> list[Waste]:
     """What no result needs in a store's own folder (half written, damaged and set aside, left without a record, claims of runners that
-    were killed), and notes in the home folder of tunings that were broken off a week ago or earlier.
+    were killed; what a runner may be at stays), and notes in the home folder of tunings that were broken off a week ago or earlier.
 
     Args:
         older: Also results of other revisions of a system, or of other versions of its data, than today's.
@@ -126,12 +128,24 @@ def remove(found: list[Waste]) -> int:
 
 def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.rglob(".*.partial")):
-        yield path, "half written when its process ended"
+        if not _in_work(path, folder):
+            yield path, "half written when its process ended"
     for path in sorted(folder.rglob("*.corrupt")):
         yield path, "damaged and set aside"
     for path in sorted(folder.glob("*/*/*.parquet")):
-        if not path.with_suffix(".json").exists():
+        if not path.with_suffix(".json").exists() and not _in_work(path, folder):
             yield path, "predictions without a record"
+
+
+def _in_work(path: Path, folder: Path) -> bool:
+    """Whether a runner may be at a file that no record names: it is young, or its cell is claimed."""
+    claim = folder / ".claims" / f"{path.name.removeprefix('.').partition('.')[0]}.lock"
+    try:
+        young = time.time() - path.stat().st_mtime < UNFINISHED
+    except FileNotFoundError:  # it has just got its name
+        return True
+    with ExitStack() as held:
+        return young or (claim.exists() and not _hold(claim, held))
 
 
 def _left_claims(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -7,6 +7,7 @@ import pytest
 
 from laser_core.errors import FaultError
 from laser_core.settings import get_settings
+from laser_core.study import store as store_module
 from laser_core.study import upkeep, worker
 from laser_core.study.store import ResultStore
 from tests.study.test_store import files, put
@@ -72,6 +73,7 @@ def test_waste_is_found_and_removed_and_nothing_else(small, tmp_path):
     place = tmp_path / "movielens-small" / "history-lr"
     for name in (f".{key}.json.12ab.partial", "abc.json.corrupt", "orphan.parquet"):
         (place / name).write_bytes(b"12345")
+        made_old(place / name)
     assert {entry.path.name for entry in upkeep.waste(store)} == {f".{key}.json.12ab.partial", "abc.json.corrupt", "orphan.parquet"}
     assert {entry.path.stem for entry in upkeep.waste(store, older=True)} >= {old}
     assert upkeep.remove(upkeep.waste(store)) == 15
@@ -79,6 +81,33 @@ def test_waste_is_found_and_removed_and_nothing_else(small, tmp_path):
     upkeep.remove(upkeep.waste(store, older=True))
     assert store.cells()["key"].tolist() == [key]
     assert len(store.predictions(key)) == 300
+
+
+def made_old(path):
+    then = time.time() - upkeep.UNFINISHED - 60
+    os.utime(path, (then, then))
+
+
+def test_what_a_runner_may_be_at_is_no_waste(small, tmp_path, monkeypatch):
+    """Predictions come before their record, and everything begins as a partial file."""
+    store, seen = ResultStore(tmp_path), []
+
+    def write_and_clear(path, content, *more):
+        write(path, content, *more)
+        upkeep.remove(upkeep.waste(store))
+        seen.append(path.suffix)
+
+    write = store_module.write_atomically
+    monkeypatch.setattr(store_module, "write_atomically", write_and_clear)
+    key, _, _ = put(store, small)
+    assert seen == [".parquet", ".parquet", ".json"] and len(store.predictions(key)) == 300
+    (partial,) = [path.with_name(f".{path.name}.12ab.partial") for path in files(tmp_path, f"{key}.json")]
+    partial.write_bytes(b"12345")
+    assert upkeep.waste(store) == []
+    made_old(partial)
+    with worker.claim(store, key):
+        assert upkeep.waste(store) == []
+    assert [entry.path for entry in upkeep.waste(store)] == [partial]
 
 
 def test_claims_of_killed_runners_are_waste_and_held_ones_are_not(tmp_path):

@@ -26,6 +26,10 @@ class FaultError(LaserError):
     """The request was fine, the machine could not do it (no network, no disk, no weights): exit code 1."""
 
 
+class MissingError(FaultError):
+    """Weights or a package that a system needs are not to be had here: whatever else needs them would fail alike."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error for a name that does not exist, with the nearest known name."""
     known = sorted(known)

@@ -7,7 +7,7 @@ import importlib.util
 from dataclasses import dataclass, field
 from typing import Any
 
-from laser_core.errors import FaultError, UserError, unknown
+from laser_core.errors import MissingError, UserError, unknown
 from laser_core.recommender import Recommender
 
 
@@ -127,12 +127,12 @@ def recommender_class(name: str) -> type[Recommender]:
     """The class behind a system, imported now.
 
     Raises:
-        FaultError: A package it needs is not installed.
+        MissingError: A package it needs is not installed.
     """
     system = get(name)
     missing = missing_packages(system)
     if missing:
-        raise FaultError(f"system '{name}' needs {', '.join(missing)}: pip install -e '.[all]' -c constraints.txt")
+        raise MissingError(f"system '{name}' needs {', '.join(missing)}: pip install -e '.[all]' -c constraints.txt")
     module, _, attribute = system.where.partition(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -16,7 +16,7 @@ from laser_core.study import cell as cells
 from laser_core.study import versions, worker
 from laser_core.study.engine import Engine, LocalEngine
 from laser_core.study.planning import Planned, Speed, duration, plan, plan_table, results
-from laser_core.study.spec import Study
+from laser_core.study.spec import Cell, Study
 from laser_core.study.store import ResultStore
 
 __all__ = ["Outcome", "Planned", "default_jobs", "duration", "plan", "plan_table", "results", "run"]
@@ -138,6 +138,7 @@ class _Run:
         self.tries: dict[str, int] = {}
         self.overdue: set[int] = set()
         self.given_up: dict[str, str] = {}
+        self.left_out: dict[str, int] = {}
         self.speed = Speed(store.cells())
         self.number = 0
 
@@ -151,13 +152,16 @@ class _Run:
             answer = self.engine.next_answer(BUSY_SECONDS)
             if answer is not None:
                 self._take(*answer)
+        for system, count in self.left_out.items():
+            self.outcome.problems.append(f"{count} more {'cell' if count == 1 else 'cells'} of {system}: {self.given_up[system]}")
 
     def _room_for(self, entry: Planned) -> bool:
         taken = sum(min(other.cell.threads, self.engine.slots) for other in self.running.values())
         return taken + min(entry.cell.threads, self.engine.slots) <= self.engine.slots
 
     def _start(self, entry: Planned) -> None:
-        if entry.cell.system in self.given_up:
+        if (system := _as_optioned(entry.cell)) in self.given_up:
+            self.left_out[system] = self.left_out.get(system, 0) + 1
             self.outcome.left += 1
             return
         self.number += 1
@@ -193,7 +197,7 @@ class _Run:
         elif state == "busy":
             self.elsewhere.append((time.monotonic() + BUSY_SECONDS, entry))
         elif state == "failed":
-            self._failed(entry, answer["error"], answer["passing"])
+            self._failed(entry, answer["error"], answer["missing"])
         elif state == "lost":
             self._lost(entry, answer["error"], number in self.overdue)
         elif state == "stop":
@@ -208,13 +212,13 @@ class _Run:
         if overdue:
             error = f"it took longer than the {entry.cell.seconds:g} seconds that the study gives it"
         self.store.write(cells.failure(entry.cell, entry.identity, error, passing=not overdue))
-        self._failed(entry, error, passing=False)
+        self._failed(entry, error)
 
-    def _failed(self, entry: Planned, error: str, passing: bool) -> None:
+    def _failed(self, entry: Planned, error: str, missing: bool = False) -> None:
         self.outcome.failed += 1
         self.outcome.problems.append(f"{entry.cell}: {error}")
-        if passing:  # such as weights that cannot be had: the system's other cells would wait for the same
-            self.given_up[entry.cell.system] = error
+        if missing:  # the system's other cells with these options, such as the same backbone, would wait for the same weights
+            self.given_up[_as_optioned(entry.cell)] = error
 
     def _tell(self) -> None:
         finished = self.outcome.computed + self.outcome.present + self.outcome.failed + self.outcome.left
@@ -229,3 +233,8 @@ class _Run:
         self.progress(
             f"about {duration(ahead / self.engine.slots)} left: {', '.join(doing) or 'another run is at it'}", finished, self.total
         )
+
+
+def _as_optioned(cell: Cell) -> str:
+    """Such as "din, epochs = 5"."""
+    return ", ".join([cell.system, *(f"{name} = {value}" for name, value in cell.options.items())])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from laser_core import systems
-from laser_core.errors import FaultError
+from laser_core.errors import FaultError, MissingError
 from laser_core.progress import Progress, no_progress
 from laser_core.study import cell as cells
 from laser_core.study.spec import Cell
@@ -59,8 +59,8 @@ def work(job: dict[str, Any], progress: Progress = no_progress) -> dict[str, Any
     """Compute one job's cell unless it is there or another process is at it; never raises for a cell that fails.
 
     Returns:
-        `state`: "done" (with `seconds`), "present", "busy", "failed" (with `error`, and `passing` where the cause lies outside the cell) or
-        "stop" (with `error`: nothing can be stored).
+        `state`: "done" (with `seconds`), "present", "busy", "failed" (with `error`, and `missing` where weights or a package are)
+        or "stop" (with `error`: nothing can be stored).
     """
     cell, identity = Cell(**job["cell"]), job["identity"]
     store = ResultStore(job["store"], *job["read_only"])
@@ -79,7 +79,7 @@ def work(job: dict[str, Any], progress: Progress = no_progress) -> dict[str, Any
             except Exception as error:
                 passing = isinstance(error, (FaultError, OSError, MemoryError))
                 store.write(cells.failure(cell, identity, error, passing))
-                return {"state": "failed", "error": cells.one_line(error), "passing": passing}
+                return {"state": "failed", "error": cells.one_line(error), "missing": isinstance(error, MissingError)}
     except FaultError as error:
         return {"state": "stop", "error": str(error)}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from laser_core import systems
-from laser_core.errors import FaultError
+from laser_core.errors import FaultError, MissingError
 from laser_core.recommender import Recommender
 from laser_core.study.spec import Grid, Study
 
@@ -25,7 +25,7 @@ class FakeOptions:
     """How it misbehaves."""
 
     trouble: str = ""
-    """raise, fault, exit, kill or killed-once"""
+    """raise, missing, fault, memory, exit, kill or killed-once"""
     troubled_seed: int = 1
     """the only seed at which it does"""
     sleep: float = 0.0
@@ -54,8 +54,12 @@ class Fake(Recommender):
     def _trouble(self, kind: str) -> None:
         if kind == "raise":
             raise ValueError(f"no luck\nwith {Path.cwd()}/data")
+        if kind == "missing":
+            raise MissingError("the weights cannot be had: connect to the network")
         if kind == "fault":
-            raise FaultError("the weights cannot be had: connect to the network")
+            raise FaultError("the disk is full")
+        if kind == "memory":
+            raise MemoryError
         if kind == "exit":
             print("the end", file=sys.stderr, flush=True)
             os._exit(3)

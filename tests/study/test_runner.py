@@ -264,12 +264,31 @@ def test_a_failing_cell_does_not_stop_the_rest(small, registry, tmp_path):
 
 def test_what_cannot_be_had_is_tried_once_a_run(small, registry, tmp_path):
     """Such as weights without a network: the other cells of the system would wait for the same."""
-    study = fake.study(shots=(64,), seeds=(1, 2, 3), systems=("fake", "other"), options={"trouble": "fault", "troubled_seed": 1})
+    study = fake.study(shots=(64,), seeds=(1, 2, 3), systems=("fake", "other"), options={"trouble": "missing", "troubled_seed": 1})
     for _ in range(2):
         outcome = run_here(study, tmp_path)
         assert (outcome.computed, outcome.failed, outcome.left) == (0, 2, 4)
         assert outcome.problems[0].endswith("the weights cannot be had: connect to the network")
+        assert outcome.problems[-2:] == [
+            f"2 more cells of {system}, trouble = missing, troubled_seed = 1: the weights cannot be had: connect to the network"
+            for system in ("fake", "other")
+        ]
     assert fake.log_lines() == ["64 1"] * 4
+
+
+def test_other_options_may_need_other_weights(small, registry, tmp_path):
+    study = fake.study(shots=(64,), seeds=(1, 2), vary={"trouble": ("missing", "")})
+    outcome = run_here(study, tmp_path)
+    assert (outcome.computed, outcome.failed, outcome.left) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("trouble", ["memory", "fault"])
+def test_one_cells_bad_luck_is_not_its_systems(small, registry, tmp_path, trouble):
+    """What passes is tried again by the next run, and keeps no other cell from being computed."""
+    for _ in range(2):
+        outcome = run_here(fake.study(shots=(64,), options={"trouble": trouble}), tmp_path)
+        assert (outcome.computed + outcome.present, outcome.failed, outcome.left) == (2, 1, 0)
+    assert fake.log_lines().count("64 1") == 2
 
 
 @pytest.mark.parametrize(("trouble", "reason"), [("exit", "ended with code 3: the end"), ("kill", "ended by SIGKILL")])

@@ -140,6 +140,8 @@ def _disk(name: str, folder: Path) -> Check:
 
 
 def _memory() -> Check:
+    if importlib.util.find_spec("psutil") is None:
+        return Check("memory", "absent", "not looked at: psutil is not installed", _INSTALL)
     import psutil
 
     memory = psutil.virtual_memory()

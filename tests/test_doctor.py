@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import json
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def test_whatever_is_not_ok_has_a_remedy_or_is_not_needed(checks, tmp_path):
 def test_looking_changes_nothing(checks, tmp_path):
     checks(home=tmp_path / "home", store=tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_what_looks_at_memory(checks, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    memory = checks()["memory"]
+    assert (memory.state, memory.found) == ("absent", "not looked at: psutil is not installed")
 
 
 def test_missing_and_old_packages(monkeypatch):

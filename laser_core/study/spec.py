@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,9 +97,9 @@ class Grid:
         _check_count("test_rows", self.test_rows)
         if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
             raise UserError(f"seeds must be whole numbers from 0, not {list(self.seeds)}")
-        if not isinstance(self.threads, int) or self.threads < 1:
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
             raise UserError(f"threads must be a positive whole number, not {self.threads!r}")
-        if isinstance(self.seconds, bool) or not isinstance(self.seconds, (int, float)) or self.seconds < 0:
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, (int, float)) or not 0 <= self.seconds < math.inf:
             raise UserError(f"seconds must be a number, 0 for no limit, not {self.seconds!r}")
 
     def cells(self) -> Iterator[Cell]:
@@ -150,11 +152,14 @@ def load_study(name_or_path: str | Path, profile: str | None = None, _within: tu
         raise UserError(f"the study {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"the study {path} is not valid TOML: {error}") from None
+    except ValueError as error:  # the name holds a NUL
+        raise UserError(f"the study {path} cannot be read: {error}") from None
     try:
         _check_keys(content, ("title", "question", "paper_table", "include", "grid"))
         parts, included = content.get("grid", []), content.get("include", [])
         if not isinstance(parts, list) or not isinstance(included, list) or not parts + included:
             raise UserError("it has no [[grid]] part")
+        _check_names("include", included)
         if content.get("paper_table", 0) not in (0, 1, 2, 3):
             raise UserError(f"paper_table must be 1, 2 or 3, not {content['paper_table']!r}")
         if path.stem in (*_within, *included):
@@ -185,13 +190,18 @@ def _grid(part: Mapping[str, Any], profile: str, folder: Path) -> Grid | None:
     for name in ("datasets", "systems", "shots", "seeds"):
         if name in values and not isinstance(values[name], list):
             raise UserError(f"'{name}' must be a list, not {values[name]!r}")
+    for name in ("datasets", "systems"):
+        _check_names(name, values.get(name, []))
     if "datasets" in values:
-        values["datasets"] = [
-            datasets.load(folder / name).name if str(name).endswith(".toml") else str(name) for name in values["datasets"]
-        ]
+        values["datasets"] = [datasets.load(folder / name).name if name.endswith(".toml") else name for name in values["datasets"]]
     for name in ("options", "vary"):
         if not isinstance(values.get(name, {}), dict):
             raise UserError(f"'{name}' must be a table such as {{ dropout = 0.1 }}")
+        for option, value in values.get(name, {}).items():
+            try:
+                json.dumps(value)
+            except TypeError:  # TOML has dates and times too
+                raise UserError(f"option '{option}' must be a number, a text, true, false or a list of such, not {value}") from None
     for name, value in values.get("vary", {}).items():
         if not isinstance(value, list) or not value:
             raise UserError(f"'vary' must list the values of '{name}', such as {name} = [1, 2]")
@@ -207,6 +217,11 @@ def _check_keys(table: Any, known: tuple[str, ...]) -> None:
     for name in table:
         if name not in known:
             raise unknown("key", name, known)
+
+
+def _check_names(key: str, values: list[Any]) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise UserError(f"'{key}' must hold names only, not {values}")
 
 
 def _check_count(name: str, value: Any, least: int = 1) -> None:

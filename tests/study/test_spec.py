@@ -73,7 +73,12 @@ def test_the_profile_comes_from_the_settings(tmp_path, monkeypatch):
         ("test_rows = 0", "test_rows must be a positive whole number or 'all', not 0"),
         ("threads = 0", "threads must be a positive whole number, not 0"),
         ("seconds = -1", "seconds must be a number, 0 for no limit, not -1"),
+        ("seconds = nan", "seconds must be a number, 0 for no limit, not nan"),
+        ("seconds = inf", "seconds must be a number, 0 for no limit, not inf"),
+        ("threads = true", "threads must be a positive whole number, not True"),
         ("options = 3", "'options' must be a table"),
+        ("options = { epochs = 1979-05-27 }", "option 'epochs' must be a number, a text, true, false or a list of such, not 1979-05-27"),
+        ("vary = { epochs = [1, 07:32:00] }", "option 'epochs' must be a number, a text, true, false or a list of such, not [1, "),
         ("vary = { dropout = 0.1 }", "'vary' must list the values of 'dropout'"),
     ],
 )
@@ -89,6 +94,9 @@ def test_mistakes_are_named(tmp_path, text, message):
     [
         ("movielens-small", "movielens-smal", "unknown data set 'movielens-smal': did you mean 'movielens-small'?"),
         ("history-lr", "histry-lr", "unknown system 'histry-lr': did you mean 'history-lr'?"),
+        ('["movielens-small"]', '[["movielens-small"]]', "'datasets' must hold names only, not [['movielens-small']]"),
+        ('["history-lr"]', '[["history-lr"]]', "'systems' must hold names only, not [['history-lr']]"),
+        ('["history-lr"]', "[1]", "'systems' must hold names only, not [1]"),
         ("64", "0", "shots = 0 is for systems that can do without labels, and history-lr cannot: put it in another [[grid]]"),
         ("64", "-1", "shots must be a whole number from 0 or 'all', not -1"),
         ("64", '"al"', "shots must be a whole number from 0 or 'all', not 'al'"),
@@ -137,6 +145,9 @@ def test_a_study_may_include_others(tmp_path):
         ('include = ["mine"]', "it includes itself"),
         ('include = ["no-such"]', "unknown study 'no-such'"),
         ("include = []", "no [[grid]] part"),
+        ("include = [1]", "'include' must hold names only, not [1]"),
+        ('include = [["smoke"]]', "'include' must hold names only, not [['smoke']]"),
+        ('include = ["a\\u0000b.toml"]', "cannot be read: embedded null"),
         ("paper_table = 4" + MINIMAL, "paper_table must be 1, 2 or 3, not 4"),
     ],
 )

@@ -11,6 +11,7 @@ from shared import (
     CARRIED,
     choose_dataset,
     choose_metric,
+    choose_shots,
     choose_systems,
     heading,
     need_results,
@@ -32,7 +33,7 @@ from shared import (
 from state import carried, choose
 
 from laser_core import figures
-from laser_core.metrics import relative_improvement
+from laser_core.metrics import relative_improvement, reliability
 from laser_core.study import contrast, paper, summary
 from laser_core.systems import SYSTEMS
 
@@ -56,12 +57,12 @@ with first:
     dataset = choose_dataset(chosen.datasets())
 points = chosen.summary(dataset)
 with second:
-    all_shots = shots_in_order(points["shots"])
-    shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
+    by_the_paper = dataset in set(paper.table_1()["dataset"])
+    shots = choose_shots(points, default=shots_in_order(points["shots"])[-1] if by_the_paper else None)
 with third:
     metric = choose_metric()
 at_n = summary.widest(points[points["shots"] == shots])
-shown = choose_systems(at_n)
+shown = choose_systems(at_n, leading=at_n)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
@@ -74,6 +75,7 @@ scale, bare_scale = (  # bare: for figures that draw no intervals
     f"{figures.scale_note(shown, titles(), intervals)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}" for intervals in (True, False)
 )
 FEW = 100  # samples of a part below which an AUC is mostly chance
+MANY = 5  # test samples of a user from which on a gain says more of the user than of the sample
 
 show_figure(
     figures.comparison(shown, metric, paper_values(dataset, metric), titles()),
@@ -81,6 +83,10 @@ show_figure(
     f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
 )
+if shown["test_rows"].nunique() > 1:
+    st.caption(
+        "Not all of these were scored on the same test samples, so their order may be chance: “Against a baseline” compares on common ones."
+    )
 
 
 @st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
@@ -154,7 +160,8 @@ def beside_the_paper() -> None:
         values = table_1.loc[row]
         rows.append({"System": row, "Paper AUC": values["auc"], "Paper log loss": values["log_loss"], "State": "not in the kit"})
     table = pd.DataFrame(rows)
-    table.insert(5, "Rel.Impr", relative_improvement(table["AUC"].max(), table["AUC"]))
+    best = table.groupby("Test rows")["AUC"].transform("max")  # on other test samples nobody is better or worse
+    table.insert(5, "Rel.Impr", relative_improvement(best, table["AUC"]))
     show_table(
         table,
         f"table-1-{dataset}-{shots}",
@@ -164,7 +171,9 @@ def beside_the_paper() -> None:
             "AUC": number_column("AUC, ours"),
             "AUC low": number_column("95 % low"),
             "AUC high": number_column("95 % high"),
-            "Rel.Impr": number_column("Rel.Impr", "percent", help="AUC of our best system divided by this system's AUC, minus 1."),
+            "Rel.Impr": number_column(
+                "Rel.Impr", "percent", help="AUC of our best system on as many test rows divided by this one's, minus 1."
+            ),
             "Paper AUC": number_column("AUC, paper"),
             "Log loss": number_column("Log loss, ours"),
             "Paper log loss": number_column("Log loss, paper"),
@@ -234,7 +243,9 @@ def one_seed() -> int:
 def roc() -> None:
     seed = one_seed()
     found = scored(seed)
-    table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
+    points = {name: figures.roc_points(labels, probabilities) for _, name, labels, probabilities in found}
+    table = pd.concat([pd.DataFrame({"System": name, "false": false, "true": true}) for name, (false, true) in points.items()])
+    table = table.rename(columns={"false": "False positive rate", "true": "True positive rate"})
     figure = figures.roc(found, f"{bare_scale} Curves of seed {seed}.")
     show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", table)
 
@@ -243,7 +254,11 @@ def calibration() -> None:
     seed = one_seed()
     found = scored(seed)
     figure = figures.calibration(found, f"{bare_scale} Curves of seed {seed}, 15 bins of equal width.")
-    table = pd.DataFrame([(name, len(labels)) for _, name, labels, _ in found], columns=["System", "Test rows"])
+    curves = [(name, reliability(labels, probabilities)) for _, name, labels, probabilities in found]
+    table = pd.concat(
+        pd.DataFrame({"System": name, "Stated": curve.predicted, "Observed": curve.observed, "Samples": curve.count})
+        for name, curve in curves
+    )
     show_figure(figure, f"calibration-{dataset}-{shots}-{seed}", f"Calibration curves of {len(found)} systems.", table)
     st.caption("Above the diagonal: more often liked than stated. Below: less often.")
 
@@ -318,7 +333,12 @@ def users() -> None:
         f"Each of {len(table):,} test users: log loss saved by {names[0]} against {names[1]}.",
         table,
     )
-    for column, (label, part) in zip(st.columns(2), (("Most helped", table.head(8)), ("Most hurt", table.tail(8)[::-1])), strict=True):
+    often = table[table["samples"] >= MANY]
+    if often.empty:
+        st.caption(f"No user has {MANY} test samples or more: of a single one most gains and losses are luck, so nobody is named.")
+        return
+    st.caption(f"Of the {len(often):,} users with {MANY} test samples or more:")
+    for column, (label, part) in zip(st.columns(2), (("Most helped", often.head(8)), ("Most hurt", often.tail(8)[::-1])), strict=True):
         with column:
             st.markdown(f"**{label}**")
             for row in part.itertuples():

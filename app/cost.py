@@ -11,6 +11,7 @@ from shared import (
     choose_dataset,
     choose_metric,
     choose_price,
+    choose_shots,
     heading,
     need_results,
     number_column,
@@ -18,7 +19,6 @@ from shared import (
     predictions,
     results,
     series_of,
-    shots_in_order,
     shots_name,
     show_figure,
     show_table,
@@ -144,10 +144,7 @@ with first:
     dataset = choose_dataset(chosen.datasets())
 points = chosen.summary(dataset)
 with second:
-    all_shots = shots_in_order(points["shots"])
-    reads = points["system"].map(lambda name: name in SYSTEMS and SYSTEMS[name].family == "llm")
-    most = (shots_in_order(points.loc[reads, "shots"]) or all_shots)[-1]  # where the language model can be compared
-    shots = choose("n", "N (labels)", all_shots, default=most, name=shots_name, help=figures.SHOTS_NOTE)
+    shots = choose_shots(points)
 with third:
     metric = choose_metric()
 with fourth:

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 import words
 from shared import CARRIED, sidebar_results
-from state import carried
+from state import carried, on_page
 
 from laser_core.errors import LaserError
 
@@ -37,6 +37,7 @@ PAGES = {
 st.set_page_config(page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
 page = st.navigation(PAGES, position="hidden")
 st.set_page_config(page_title=f"{page.title} · Laser study kit")
+on_page(page.url_path)
 try:
     with st.sidebar:
         st.markdown("### Laser study kit")

@@ -151,9 +151,12 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
     )
 
 
-def leading(points: pd.DataFrame) -> pd.DataFrame:
-    """Few enough systems for one look."""
-    return of_series(points, pd.DataFrame(summary.leaders(points), columns=["system", "variant"]))
+def leading(points: pd.DataFrame, found: contrast.Verdict | None = None, ends: dict[int | str, pd.DataFrame] | None = None) -> pd.DataFrame:
+    """Few enough systems for one look, those of which the words and numbers on this page speak among them."""
+    named = [] if found is None else [found.with_lm, found.without_lm]
+    best = [at_n.sort_values("auc").iloc[-1] for at_n in (ends or {}).values()]
+    named += [(row["system"], row["variant"]) for row in best]
+    return of_series(points, pd.DataFrame([*summary.leaders(points), *named], columns=["system", "variant"]))
 
 
 def slides(
@@ -164,8 +167,8 @@ def slides(
         (
             "How many labels does each system need?",
             sentence(found, dataset) if found else "Higher is better; further left is fewer labels.",
-            curves(leading(points)),
-            leading(points),
+            curves(leading(points, found, ends)),
+            leading(points, found, ends),
         )
     ]
     for n, at_n in ends.items():
@@ -274,7 +277,7 @@ with st.container(border=True):
                 f"{'have' if others > 1 else 'has'} no part in it: see Compare models."
             )
 key_figures(found, ends, cells)
-shown = leading(points)
+shown = leading(points, found, ends)
 series = len(series_of(points))
 show_figure(
     curves(shown),
@@ -284,7 +287,7 @@ show_figure(
 )
 if len(shown) < len(points):
     st.caption(
-        f"Of each kind of system the best with the fewest labels and the best with the most, out of {series}. "
+        f"Of each kind of system the best with the fewest labels and the best with the most, and those named above, out of {series}. "
         "Sample efficiency draws any of them."
     )
 for place, (page, label, why) in zip(four_places(), WAYS, strict=True):

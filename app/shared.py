@@ -214,6 +214,14 @@ def series_of(points: pd.DataFrame) -> dict[str, tuple[str, str]]:
     return {f"{system}{':' if variant else ''}{variant}": (system, variant) for system, variant in pairs}
 
 
+def choose_shots(points: pd.DataFrame, default: Any = None) -> Any:
+    """N; at first the largest at which the language model alone has results, so that it can be compared."""
+    all_shots = shots_in_order(points["shots"])
+    reads = points["system"].map(lambda name: name in SYSTEMS and SYSTEMS[name].family == "llm")
+    most = (shots_in_order(points.loc[reads, "shots"]) or all_shots)[-1]
+    return choose("n", "N (labels)", all_shots, default=most if default is None else default, name=shots_name, help=figures.SHOTS_NOTE)
+
+
 def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, key: str = "systems", label: str = "Systems") -> pd.DataFrame:
     """The rows of a summary whose systems the reader chose.
 

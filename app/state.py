@@ -16,6 +16,7 @@ import streamlit as st
 from words import markdown
 
 _MULTIPLE_NONE = "none"  # in the address: "nothing chosen", as apart from "nothing said"
+_PAGE = "_page"
 _BEFORE = "_address_before"  # the address when a control or button last changed it: what stood there then had its place
 
 
@@ -53,9 +54,15 @@ def _labels(by_id: Mapping[str, Any], name: Callable[[Any], str]) -> dict[str, s
     return {one: label if seen[label] == 1 else f"{label} [{one}]" for one, label in labels.items()}
 
 
-def _widget(key: str, options: Iterable[tuple[str, str]]) -> str:
-    """The widget's own name: another one for other options, or the browser would go on choosing from those that it knew before."""
-    return f"_{key}-{hashlib.sha256(repr(list(options)).encode()).hexdigest()[:8]}"
+def on_page(name: str) -> None:
+    """Say which page is drawn: its controls are its own."""
+    st.session_state[_PAGE] = name
+
+
+def _widget(key: str, options: Iterable[tuple[str, str]] = ()) -> str:
+    """The widget's own name: another one on another page, whose browser part knows nothing of the value that the session holds, and for
+    other options, or the browser would go on choosing from those that it knew before."""
+    return f"_{st.session_state.get(_PAGE, '')}-{key}-{hashlib.sha256(repr(list(options)).encode()).hexdigest()[:8]}"
 
 
 def choose(
@@ -87,7 +94,8 @@ def choose(
         st.session_state[widget] = value
 
     def changed() -> None:
-        _write(key, [st.session_state[widget]], [fallback])
+        if st.session_state[widget] is not None:
+            _write(key, [st.session_state[widget]], [fallback])
 
     draw = st.segmented_control if kind == "buttons" else st.selectbox
     more = {"required": True} if kind == "buttons" else {}
@@ -150,7 +158,7 @@ def switch(key: str, label: str, default: bool = False, help: str | None = None)
         _complain(key, label, [asked], "yes" if default else "no")
         del st.query_params[key]
     value = words.get(asked, default)
-    widget = f"_{key}"
+    widget = _widget(key)
     if st.session_state.get(widget) != value:
         st.session_state[widget] = value
 
@@ -172,7 +180,7 @@ def amount(key: str, label: str, default: float, low: float, high: float, help: 
         _complain(key, label, [asked or ""], f"{default:g}")
         del st.query_params[key]
         value = default
-    widget = f"_{key}"
+    widget = _widget(key)
     if st.session_state.get(widget) != value:
         st.session_state[widget] = value
 

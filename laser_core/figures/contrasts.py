@@ -97,7 +97,7 @@ Scored = tuple[str, str, np.ndarray, np.ndarray]
 """(system, name in words, labels, probabilities) of one result"""
 
 
-def _roc_points(labels: np.ndarray, probabilities: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
+def roc_points(labels: np.ndarray, probabilities: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
     """(false positive rates, true positive rates) at every distinct threshold, thinned to about `most` points."""
     order = np.argsort(-probabilities, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
@@ -113,7 +113,7 @@ def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip")
     for system, name, labels, probabilities in results:
         look = style_by_name(system, name)
-        false_rate, true_rate = _roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
+        false_rate, true_rate = roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
         figure.add_scatter(
             x=false_rate,
             y=true_rate,

@@ -59,7 +59,7 @@ def widest(points: pd.DataFrame) -> pd.DataFrame:
 
 def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
     """The series to show first where there are too many to tell apart: of each family the highest AUC with the fewest
-    and with the most labels.
+    labels (not none) and with the most.
 
     A help for the eye only: they are picked by the test set, so being on top of a figure of leaders proves nothing.
 
@@ -74,9 +74,10 @@ def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
     pairs = dict.fromkeys(zip(points["system"], points["variant"], strict=True))
     if len(pairs) <= most:
         return list(pairs)
-    family = [SYSTEMS[system].family if system in SYSTEMS else system for system in points["system"]]
+    labelled = points[points["train_rows"] > 0] if (points["train_rows"] > 0).any() else points
+    family = [SYSTEMS[system].family if system in SYSTEMS else system for system in labelled["system"]]
     found = set()
-    for _, own in points.groupby(family):
+    for _, own in labelled.groupby(family):
         for n in (own["train_rows"].min(), own["train_rows"].max()):
             best = own[own["train_rows"] == n].sort_values("auc", kind="stable").iloc[-1]
             found.add((best["system"], best["variant"]))

@@ -159,6 +159,20 @@ def test_the_data_set_and_results_go_along_to_other_pages(page, server):
     settle(page)
 
 
+def test_controls_show_what_the_page_shows_after_a_click_in_the_side_bar(page, server):
+    page.goto(f"{server}/efficiency?dataset=hostile&results=both")
+    settle(page)
+    for name in ("Cost and latency", "Data", "Compare models"):
+        page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url("**dataset=hostile*")
+        page.get_by_role("heading", name=name).wait_for()
+        settle(page)
+        box = page.get_by_test_id("stMain").get_by_label("Data set", exact=True).first
+        assert "hostile" in (box.input_value() or box.locator("xpath=ancestor::*[@data-testid='stSelectbox']").inner_text())
+        lit = page.get_by_test_id("stSidebar").locator("[kind=segmented_controlActive], [aria-checked=true]")
+        assert lit.inner_text() == "both"
+
+
 def test_exports_open(page, server, tmp_path):
     page.goto(f"{server}/compare?n=64")
     settle(page)

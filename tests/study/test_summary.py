@@ -64,6 +64,8 @@ def test_leaders_are_the_best_of_each_family_at_either_end():
     points = summarise(pd.concat([*parts, older]))
     assert leaders(points, most=3) == [("din", ""), ("history-lr", ""), ("my-own", ""), ("sim", "")]
     assert set(leaders(points)) == set(quality), "few enough to show all"
+    untuned = summarise(pd.concat([*parts, cells(system="caser", shots=0, train_rows=0, auc=0.99)]))
+    assert ("caser", "") not in leaders(untuned, most=3), "what reads no label is no start of a curve"
 
 
 def test_nothing_gives_an_empty_table():

@@ -7,7 +7,7 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Callable
-from itertools import combinations_with_replacement, pairwise
+from itertools import combinations, combinations_with_replacement, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,18 @@ def leave_one_out(function: Callable) -> None:
 
 
 def nested_shots(function: Callable) -> None:
-    """Exercise 3: nested draws."""
+    """Exercise 3: nested draws, at random: neither some rows more often than others nor always the same distances between them."""
     rows = np.arange(100, 200)
 
     def right() -> bool:
         draws = {(n, seed): set(np.asarray(function(rows, n, seed)).tolist()) for n in (5, 20, 60) for seed in (1, 2)}
         sizes = all(len(drawn) == n and drawn <= set(rows.tolist()) for (n, _), drawn in draws.items())
         nested = all(draws[5, seed] < draws[20, seed] < draws[60, seed] for seed in (1, 2))
-        random = all(max(drawn) - min(drawn) >= n for (n, _), drawn in draws.items())  # no slice of rows
+        many = [sorted(np.asarray(function(rows, 5, seed)).tolist()) for seed in range(400)]
+        # around a circle of 100 rows: five at random have about nine different distances, five at equal steps four
+        apart = np.mean([len({min(b - a, 100 - b + a) for a, b in combinations(drawn, 2)}) for drawn in many])
+        counts = Counter(row for drawn in many for row in drawn)  # 20 expected of each row
+        random = apart > 8 and len(counts) == len(rows) and max(counts.values()) < 50
         return sizes and nested and random and draws[20, 1] != draws[20, 2] and set(function(rows, 5, 1)) == draws[5, 1]
 
     say(
@@ -311,13 +315,15 @@ def last_state(function: Callable) -> None:
 
 
 def looks_ahead(function: Callable) -> None:
-    """Exercise 3: does a later token change an earlier state?"""
+    """Exercise 3: does a later token change an earlier state? The tokens may be tensors or NumPy arrays."""
 
     def honest(tokens: Any) -> Any:
         return tokens.cumsum(0)
 
     def next_door(tokens: Any) -> Any:
-        return tokens + 0.01 * tokens.roll(-1, 0)
+        states = tokens + 0.0
+        states[:-1] += 0.01 * tokens[1:]
+        return states
 
     def last_only(tokens: Any) -> Any:
         states = tokens.cumsum(0)
@@ -496,25 +502,32 @@ def pays_after(function: Callable) -> None:
 
 def split_cost(function: Callable) -> None:
     """Exercise 3: price of a call and of a row."""
-    answer = function((1, 100), (0.0103, 0.0004))
+    answers = [function((1, 100), (0.0103, 0.0004)), function((32, 1024), (0.0005 + 0.001 / 32, 0.0005 + 0.001 / 1024))]
     say(
         3,
-        answer is not None,
-        lambda: np.allclose(answer, (0.01, 0.0003)),
+        answers[0] is not None,
+        lambda: np.allclose(answers, [(0.01, 0.0003), (0.001, 0.0005)], atol=0),
         "two equations, two unknowns: subtract them first.",
     )
 
 
-def covered(function: Callable) -> None:
-    """Exercise 4: how much of a history the newest earlier snapshot covers."""
-    given = [(0, 30), (29, 30), (30, 30), (95, 30), (7, 1)]
-    answers = [function(*values) for values in given]
-    truth = [max(range(0, earlier + 1, every)) for earlier, every in given]
+def ask_within(function: Callable) -> None:
+    """Exercise 4: whom to ask, one after another as long as the budget lasts."""
+    p = np.array([0.9, 0.53, 0.125, 0.44, 0.53, 0.7])
+    given = [(0.125, 0.5, budget) for budget in (0.25, 0.75, 1.25, 2.0, 3.0, 100.0)] + [(0.25, 2.0, 6.0)]
+
+    def truth(cheap: float, llm: float, budget: float) -> list[int]:
+        asked: list[int] = []
+        while len(asked) < len(p) and len(p) * cheap + (len(asked) + 1) * llm <= budget:
+            asked.append(min(set(range(len(p))) - set(asked), key=lambda place: (abs(p[place] - 0.5), place)))
+        return asked
+
+    answers = [function(p.copy(), *costs) for costs in given]
     say(
         4,
         answers[0] is not None,
-        lambda: answers == truth,
-        "the largest multiple of `every` that is not above `earlier`.",
+        lambda: [np.asarray(answer).tolist() for answer in answers] == [truth(*costs) for costs in given],
+        "every sample costs `cheap`, also those that are asked about; what is left, divided by `llm` and rounded down, but not below 0.",
     )
 
 

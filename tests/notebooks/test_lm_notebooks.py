@@ -105,7 +105,11 @@ CASES = {
     "mix": (lambda logits, outputs: np.einsum("bk,bke->be", softmax(logits, axis=1), outputs), [lambda logits, outputs: outputs.mean(1)]),
     "shuffled": (
         on_a_circle,
-        [lambda vectors, seed: np.random.default_rng(seed).permutation(vectors), lambda vectors, seed: np.roll(vectors, 1, axis=0)],
+        [
+            lambda vectors, seed: np.random.default_rng(seed).permutation(vectors),
+            lambda vectors, seed: np.roll(vectors, 1, axis=0),
+            lambda vectors, seed: np.stack([on_a_circle(vectors[:, [k]], seed + k)[:, 0] for k in range(vectors.shape[1])], axis=1),
+        ],
     ),
     "whose_gain": (
         lambda gain: "texts" if gain("real", "shuffled")[0] > 0 else ("nothing", "plumbing")[gain("shuffled", "none")[0] > 0],
@@ -178,6 +182,8 @@ def printed(notebook) -> str:
         ("06_lora", r"learned \((0\.\d+)%\)", 0.2, 0.5),
         ("08_knowledge", r"random pairs (0\.\d+)", 0.4, 0.65),
         ("08_knowledge", r"neighbours by facts (0\.\d+)", 0.8, 1.0),
+        ("08_knowledge", r"with the year: by MiniLM (0\.\d+)", 0.6, 0.75),
+        ("08_knowledge", r"with the year: by MiniLM 0\.\d+, by TF-IDF (0\.\d+)", 0.55, 0.7),
         ("08_knowledge", r"the leak 'gains' \+(0\.\d+)", 0.005, 0.05),
         ("13_backbones", r"standard error of AUC over test users (0\.\d+)", 0.002, 0.006),
     ],

@@ -94,7 +94,10 @@ def test_welcome_shows_the_quality_it_speaks_of(executed):
 BANDS = [  # notebook, what is printed, lowest, highest: from seeds 0 to 4 in the smoke and the demo profile, with room
     ("01_data", r"promises (0\.\d+) AUC more than it keeps", 0.10, 0.40),
     ("01_data", r"out of fold it promises (-?0\.\d+) more", -0.06, 0.06),
-    ("01_data", r"ratings of the future are worth \+(0\.\d+) AUC", 0.008, 0.020),
+    ("01_data", r"ratings of the future are worth \+(0\.\d+) \[", 0.008, 0.020),
+    ("01_data", r"all ratings there: \+(0\.\d+) \[", 0.020, 0.040),
+    ("01_data", r"without an item mean: test AUC (0\.\d+)", 0.73, 0.75),
+    ("01_data", r"leaky item mean: (0\.\d+), -", 0.70, 0.74),
     ("02_metrics", r"no model, N = 0, MovieLens-small: AUC (0\.\d+)", 0.72, 0.76),
     ("02_metrics", r"history-lr +(0\.\d+)", 0.73, 0.78),
     ("02_metrics", r"1,000 test rows two systems .* lie (0\.\d+) apart", 0.030, 0.055),
@@ -252,6 +255,27 @@ def uncapped_holm(p_values):
     return corrected
 
 
+def least_sure(p):
+    return np.argsort(np.abs(p - 0.5), kind="stable")
+
+
+def one_at_a_time(batch, alone, many):
+    """Exercise 12.3 as if the first batch were always 1."""
+    call = (alone - many) / (1 - 1 / batch)
+    return call, alone - call
+
+
+def with_numpy(function, places, size):
+    """Exercise 04.3, right, in NumPy."""
+    tokens = np.random.default_rng(0).normal(size=(places, size))
+    for place in range(1, places):
+        changed = tokens.copy()
+        changed[place] += 1
+        if not np.array_equal(function(changed)[:place], function(tokens)[:place]):
+            return True
+    return False
+
+
 def looks_at_the_last_token_only(function, places, size):
     import torch
 
@@ -267,6 +291,8 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
     ("nested_shots", lambda rows, n, seed: np.random.default_rng([seed, n]).choice(rows, n, replace=False)),
     ("nested_shots", lambda rows, n, seed: rows[:n]),
     ("nested_shots", lambda rows, n, seed: rows[seed : seed + n]),
+    ("nested_shots", lambda rows, n, seed: rows[(seed + 37 * np.arange(n)) % len(rows)]),
+    ("nested_shots", lambda rows, n, seed: rows[seed % 7 + np.arange(n)]),
     ("log_loss_by_hand", lambda labels, said: -np.mean(np.log(np.clip(said, 1e-15, 1)))),
     ("holm_by_hand", lambda p_values: np.minimum(p_values * len(p_values), 1)),
     ("holm_by_hand", uncapped_holm),
@@ -287,7 +313,11 @@ WRONG = [  # a check, a plausible wrong answer (or function), whatever else the 
     ("ratio", 277 / 245),
     ("pays_after", lambda text, crm, llm: round(text / llm)),
     ("split_cost", lambda batches, seconds: (seconds[0], seconds[1])),
-    ("covered", lambda earlier, every: earlier),
+    ("split_cost", lambda batches, seconds: one_at_a_time(batches[1], *seconds)),
+    ("ask_within", lambda p, cheap, llm, budget: least_sure(p)[: max(0, round((budget - cheap * len(p)) / llm + 0.1))]),
+    ("ask_within", lambda p, cheap, llm, budget: least_sure(p)[: int(budget / llm)]),
+    ("ask_within", lambda p, cheap, llm, budget: least_sure(p)[: int((budget - cheap * len(p)) // llm)]),
+    ("ask_within", lambda p, cheap, llm, budget: least_sure(p)[::-1][: max(0, int((budget - cheap * len(p)) // llm))]),
     ("books", 'name = "course-books"\nlabel = "rating >= 8"\nsplit = "random"\n'),
     ("books", BOOKS.replace("random", "last-of-each-user")),
     ("most_even_cut", lambda values: np.median(values)),
@@ -308,6 +338,11 @@ def each_user_once(labels, scores, users, draws, seed):
         rows = np.isin(users, generator.choice(own, len(own)))
         found.append(roc_auc_score(labels[rows], scores[rows]))
     return np.array(found)
+
+
+def test_a_right_answer_in_numpy_is_right(capsys):
+    checks.looks_ahead(with_numpy)
+    assert verdict(capsys) == ["right"]
 
 
 def test_checks_on_a_data_set_refuse_wrong_answers(small, capsys):

@@ -156,6 +156,11 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """(at most `most`,) of some rows, evenly spread."""
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+
+
 def check_both_classes(dataset: CTRDataset, rows: np.ndarray) -> None:
     """A model cannot be fitted on labels that are all the same.
 

@@ -27,8 +27,9 @@ from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones, vllm_engine
 from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
+from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
 from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
@@ -291,11 +292,11 @@ class LaserLLM(Recommender):
             self._read_out(dataset, texts, encoded, labels, progress)
             return self
         self.adapted_ = tuning.add_adapter(self.model_.model, self._tuning(options.learning_rates[0]), seed)
-        spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
-        validate = (lambda: self._log_loss(dataset, valid_rows[spread])) if len(spread) else None
+        valid = np.unique(evenly(valid_rows, options.valid_limit))
+        validate = (lambda: log_loss_of_odds(dataset.labels(valid), self._log_odds(dataset, valid)[0])) if len(valid) else None
         fresh = kept = tuning.trainable(self.model_)
         best, tokens, earlier, failures = np.inf, 0, 0.0, []
-        notes = self._notes(dataset, rows, valid_rows[spread], seed)
+        notes = self._notes(dataset, rows, valid, seed)
         for number, rate in enumerate(options.learning_rates):
             settings = self._tuning(rate)
             tuning.restore(self.model_, fresh)
@@ -436,11 +437,6 @@ class LaserLLM(Recommender):
                 asked[place] += 1
             done += int(answered[-1])
         return odds / asked, tokens
-
-    def _log_loss(self, dataset: CTRDataset, rows: np.ndarray) -> float:
-        rows = np.unique(rows)
-        odds, _ = self._log_odds(dataset, rows)
-        return float(np.mean(np.logaddexp(0, np.where(dataset.labels(rows) == 1, -odds, odds))))
 
     def _notes(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int) -> Path:
         """The folder where tuning on just these samples with just these settings notes its state, so that a killed run goes on."""

@@ -173,16 +173,19 @@ def finished(scores: torch.Tensor, model: nn.Module) -> torch.Tensor:
 def passes(encoded: Sequence[Encoded], size: int) -> Iterator[tuple[list[int], int]]:
     """Group texts of like length: (their numbers, the common length) of each pass. Size 1: each alone at its own length."""
     step = 1 if size == 1 else _ROUND
-    length = np.array([-(-len(text.tokens) // step) * step for text in encoded])
-    order = np.argsort(length, kind="stable")[::-1] if size > 1 else np.arange(len(encoded))
-    group: list[int] = []
-    for number in order:
-        if group and (len(group) == size or length[group[0]] != length[number]):
-            yield group, int(length[group[0]])
-            group = []
-        group.append(int(number))
-    if group:
-        yield group, int(length[group[0]])
+    length = [-(-len(text.tokens) // step) * step for text in encoded]
+    for group in grouped(length, size, equal=True) if size > 1 else ([number] for number in range(len(encoded))):
+        yield group, length[group[0]]
+
+
+def grouped(lengths: Sequence[int], size: int, equal: bool = False) -> list[list[int]]:
+    """Numbers of texts, long ones first, in groups of at most `size` and of like length; `equal`: of one length."""
+    groups: list[list[int]] = []
+    for number in np.argsort(lengths, kind="stable")[::-1].tolist():
+        if not groups or len(groups[-1]) == size or (equal and lengths[groups[-1][0]] != lengths[number]):
+            groups.append([])
+        groups[-1].append(number)
+    return groups
 
 
 def stack(texts: Sequence[Encoded], length: int, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -28,11 +28,12 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import backbones
-from laser_core.lm.scoring import out_of_memory
+from laser_core.lm.scoring import grouped, out_of_memory
 from laser_core.lm.texts import Reader, Text
 from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
+from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
 
 log = logging.getLogger("laser")
 T = TypeVar("T")
@@ -182,9 +183,9 @@ class TextClassifier(Recommender):
             reader = self._open(progress)
             samples, labels = self._encode(dataset, rows, reader), torch.from_numpy(dataset.labels(rows)).float()
             more = self.adapt(samples, reader, seed, progress)
-            spread = np.linspace(0, len(valid_rows) - 1, min(options.valid_limit, len(valid_rows))).astype(int)
-            valid, target = self._encode(dataset, valid_rows[spread], reader), dataset.labels(valid_rows[spread])
-            validate = (lambda: log_loss(target, self._log_odds(valid)[0])) if len(valid) else None
+            judges = evenly(valid_rows, options.valid_limit)
+            valid, target = self._encode(dataset, judges, reader), dataset.labels(judges)
+            validate = (lambda: log_loss_of_odds(target, self._log_odds(valid)[0])) if len(valid) else None
             self.curve_ = train(self.model_, samples, labels, options, self.dtype_, seed, validate, progress)
         self.labels_seen_ = len(rows)
         self.cost_ = {"fit_tokens": self.curve_[-1]["tokens"], **more}
@@ -239,7 +240,7 @@ class TextClassifier(Recommender):
         vectors: list[Tensor] = [torch.empty(0)] * len(distinct)
         done = 0
         with computing(device, self.dtype_):
-            for group in passes([-(-len(ids) // step) * step for ids in distinct], size, equal=True):
+            for group in grouped([-(-len(ids) // step) * step for ids in distinct], size, equal=True):
                 width = -(-len(distinct[group[0]]) // step) * step
                 own = [distinct[number] for number in group]
                 read = model.read(*padded([*own, *own[:1] * (size - len(own))], width, device)).float()
@@ -276,6 +277,8 @@ class TextClassifier(Recommender):
         """
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if not isinstance(state, dict) or not isinstance(state["options"], dict):
+                raise ValueError("model.json does not hold what it should")
             if state["class"] != cls.__name__:
                 raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
             weights = load_file(folder / "model.safetensors")
@@ -341,7 +344,7 @@ def train(
         for weight in free:
             weight.grad = None  # of a pass before memory gave out
         total = 0.0
-        for own in passes([sum(map(len, samples[number])) for number in numbers], most):
+        for own in grouped([sum(map(len, samples[number])) for number in numbers], most):
             chosen = numbers[own]
             with computing(device, dtype):
                 odds = model(*(padded(texts, max(map(len, texts)), device) for texts in zip(*(samples[n] for n in chosen), strict=True)))
@@ -424,16 +427,6 @@ def descend(
             return
 
 
-def passes(lengths: Sequence[int], size: int, equal: bool = False) -> list[list[int]]:
-    """Numbers of samples, long ones first, in groups of at most `size` and of like length; `equal`: of one length."""
-    groups: list[list[int]] = []
-    for number in np.argsort(lengths, kind="stable")[::-1].tolist():
-        if not groups or len(groups[-1]) == size or (equal and lengths[groups[-1][0]] != lengths[number]):
-            groups.append([])
-        groups[-1].append(number)
-    return groups
-
-
 def padded(texts: Sequence[np.ndarray], width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(texts, width) token ids, and (texts, width) 1 where they are real."""
     ids, real = np.zeros((len(texts), width), dtype=np.int64), np.zeros((len(texts), width), dtype=np.int64)
@@ -463,12 +456,6 @@ def freeze_below(body: nn.Module, blocks: int) -> None:
     for stack in stacks.values():
         for block in stack[-blocks:]:
             block.requires_grad_(True)
-
-
-def log_loss(labels: np.ndarray, odds: np.ndarray) -> float:
-    """Mean negative log likelihood of log-odds; no number where they are none, which is for the caller to judge."""
-    with np.errstate(invalid="ignore"):
-        return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
 
 
 def _best(curve: list[dict[str, float]]) -> int:

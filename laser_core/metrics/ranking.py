@@ -43,6 +43,12 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(row_log_loss(labels, probabilities).mean())
 
 
+def log_loss_of_odds(labels: np.ndarray, odds: np.ndarray) -> float:
+    """The log loss from log-odds, which need no clipping; no number where they are none, which is for the caller to judge."""
+    with np.errstate(invalid="ignore"):
+        return float(np.mean(np.logaddexp(0, np.where(labels == 1, -odds, odds))))
+
+
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of samples on the right side of one half (one half itself counts as positive)."""
     return float(((np.asarray(probabilities) >= 0.5) == (np.asarray(labels) > 0)).mean())

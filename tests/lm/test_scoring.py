@@ -274,3 +274,12 @@ def test_the_real_model(real, small):
     for number in (0, 4):
         [alone] = scoring.log_odds(model, [encoded[number]], 1, lambda done: None)
         np.testing.assert_allclose(1 / (1 + np.exp(-alone)), 1 / (1 + np.exp(-together[number])), atol=1e-3)
+
+
+def test_groups_hold_everything_once_and_texts_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 9, 50)
+    for equal in (False, True):
+        groups = scoring.grouped(lengths, 8, equal)
+        assert sorted(number for group in groups for number in group) == list(range(50)) and max(map(len, groups)) == 8
+        assert not equal or all(len({int(lengths[number]) for number in group}) == 1 for group in groups)
+        assert [max(lengths[group]) for group in groups] == sorted((max(lengths[group]) for group in groups), reverse=True)

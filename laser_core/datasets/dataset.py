@@ -167,7 +167,10 @@ class CTRDataset:
 
     @cached_property
     def item_popularity(self) -> np.ndarray:
-        """(items + 1,) how often each item was rated in events that no validation or test sample asks about."""
+        """(items + 1,) how often each item was rated in events that no validation or test sample asks about, whenever that was.
+
+        Events that are only history can be later than the training period (MovieLens-1M: a new user's first ratings).
+        """
         held_out = self.sample_event[np.concatenate([self.valid, self.test])]
         counts = np.bincount(self.event_item, minlength=self.items + 1)
         return counts - np.bincount(self.event_item[held_out], minlength=self.items + 1)

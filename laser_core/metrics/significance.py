@@ -48,7 +48,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
         variance = (by_user**2).sum() * len(by_user) / (len(by_user) - 1)
     error = float(np.sqrt(variance))
     half = float(ndtri(0.975)) * error
-    p_value = float(2 * ndtr(-abs(difference) / error)) if error > 0 else 1.0
+    p_value = float(2 * ndtr(-abs(difference) / error)) if error > 0 else float(difference == 0)
     return DeLong(auc_first, auc_second, difference, error, difference - half, difference + half, p_value)
 
 

@@ -116,6 +116,13 @@ def test_equal_predictions_do_not_differ():
     assert metrics.paired_bootstrap(labels, first, first, user, draws=50).p_value == 1.0
 
 
+def test_a_difference_without_any_spread_is_no_chance():
+    labels, right = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+    test = metrics.delong(labels, right, right[::-1])
+    assert (test.difference, test.standard_error, test.p_value) == (1.0, 0.0, 0.0)
+    assert metrics.delong(labels, right, right).p_value == 1.0
+
+
 @pytest.mark.parametrize("each", [1, 8])
 def test_delong_by_user_agrees_with_the_paired_bootstrap(each):
     labels, first, second, user = sample(300, each, 7, own=1.5)

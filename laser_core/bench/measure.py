@@ -178,13 +178,21 @@ def write_part(path: Path, name: str, part: Part, provenance: Mapping[str, Any])
 
     Raises:
         DataError: The file is no such record.
+        FaultError: It cannot be written.
     """
-    record = read_record(path)
-    record["parts"][name] = {**vars(part), "provenance": dict(provenance)}
+    from filelock import FileLock
+
+    from laser_core.study.store import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(_rounded(record), indent=1), encoding="utf-8")
-    partial.replace(path)
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock):  # another benchmark may have a part for the same record
+        try:
+            record = read_record(path)
+            record["parts"][name] = {**vars(part), "provenance": dict(provenance)}
+            write_atomically(path, json.dumps(_rounded(record), indent=1).encode(), setting="--out")
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: whoever waits for the old file sees that it is gone and takes a new one
 
 
 def _rounded(value: Any) -> Any:

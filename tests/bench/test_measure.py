@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from laser_core.bench import measure
 from laser_core.bench.measure import Child, Part, call, in_turns, read_record, spread, write_part
 from laser_core.errors import DataError, FaultError
 
@@ -61,6 +64,19 @@ def test_a_record_keeps_its_other_parts(tmp_path):
     (row,) = record["parts"]["a"]["measurements"]
     assert row == {"case": "case", "who": "someone", "unit": "rows", "median": 0.33333, "low": 0.33333, "high": 0.33333, "history": 30}
     assert [entry.name for entry in path.parent.iterdir()] == ["record.json"]
+
+
+def test_benchmarks_that_write_one_record_at_once_lose_nothing(tmp_path, monkeypatch):
+    def slow(path):
+        time.sleep(0.02)
+        return read_record(path)
+
+    monkeypatch.setattr(measure, "read_record", slow)
+    path, names = tmp_path / "record.json", [str(number) for number in range(6)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: write_part(path, name, Part(name), {}), names))
+    assert sorted(read_record(path)["parts"]) == names
+    assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"schema": 99, "parts": {}})])

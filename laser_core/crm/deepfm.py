@@ -3,7 +3,8 @@ IJCAI, arXiv 1703.04247).
 
     logit = <w, x> + sum_{i<j} <v_i, v_j> + MLP([v_1; ...; v_m; dense])
 
-The fields are the sample's own and two more, the masked means of the history's item embeddings and rating embeddings.
+The vectors are those of the sample's own fields, x, and two more, the masked means of the history's item embeddings and rating
+embeddings, which have no first-order weights.
 """
 
 from __future__ import annotations

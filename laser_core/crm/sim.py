@@ -4,6 +4,9 @@ Click-Through Rate Prediction", CIKM, arXiv 2006.05639).
     search:     the K events of the user's WHOLE history most similar to the target, kept in history order
                 hard: values of the group field (genres, author) in common;  soft: cosine of the items' texts
     attention:  DIN over the events found
+
+The paper's hard search keeps events of the target's own category only. This one fills up to K with others: how much they count is left
+to the attention, and a target whose category the user never met still has a history.
 """
 
 from __future__ import annotations

@@ -201,3 +201,75 @@ def test_a_later_item_never_changes_an_earlier_state():
     module(batch.__class__(**{**batch.__dict__, "history": changed}))
     assert (states[0][0, :2] == states[1][0, :2]).all()
     assert (states[0][0, 2:] != states[1][0, 2:]).any(dim=1).all()
+
+
+# ---- whole models by their papers' formulas ------------------------------------------------------------------------------------------
+
+
+def linear(layer):
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+def mlp(layers, x):
+    """Linear layers with ReLU in between, from (inputs,) to a number."""
+    *hidden, (last, last_bias) = [linear(layer) for layer in layers if isinstance(layer, torch.nn.Linear)]
+    for weight, bias in hidden:
+        x = np.maximum(weight @ x + bias, 0)
+    return (last @ x + last_bias).item()
+
+
+def of_sample(module, batch, sample):
+    """What one sample gives to read: vectors of its fields, of the items and of the ratings of its real history, and the dense numbers."""
+    values, ratings = (table.weight.detach().numpy() for table in (module.embeddings.values, module.embeddings.ratings))
+    events = int(batch.length[sample])
+    items, codes = batch.history[sample, :events].numpy(), batch.rating[sample, :events].numpy()
+    return values[batch.fields[sample].numpy()], values[items], ratings[codes], batch.dense[sample].numpy()
+
+
+def with_means(fields, items, ratings):
+    """The field vectors and the two means of the history; an empty one has zeros."""
+    return np.stack([*fields, *(rows.sum(axis=0) / max(len(rows), 1) for rows in (items, ratings))])
+
+
+def deepfm(module, codes, fields, items, ratings, dense):
+    vectors = with_means(fields, items, ratings)
+    first = module.first_order.weight.detach().numpy()[codes].sum()
+    second = sum(a @ b for a, b in itertools.combinations(vectors, 2))
+    return first + second + mlp(module.deep, np.concatenate([vectors.ravel(), dense]))
+
+
+def autoint(module, codes, fields, items, ratings, dense):
+    vectors = attended = with_means(fields, items, ratings)
+    for layer in module.interact:
+        query, key, value, residual = (attended @ part.T for part in np.split(layer.project.weight.detach().numpy(), 4))
+        heads = []
+        for head in (slice(0, 2), slice(2, 4)):
+            score = np.exp(query[:, head] @ key[:, head].T)
+            heads.append(score / score.sum(axis=1, keepdims=True) @ value[:, head])
+        attended = np.maximum(np.concatenate(heads, axis=1) + residual, 0)
+    weight, bias = linear(module.out)
+    return (weight @ np.concatenate([attended.ravel(), dense]) + bias).item() + mlp(module.deep, np.concatenate([vectors.ravel(), dense]))
+
+
+def dcnv2(module, codes, fields, items, ratings, dense):
+    x = x0 = np.concatenate([with_means(fields, items, ratings).ravel(), dense])
+    for weight, bias in map(linear, module.cross.layers):
+        x = x0 * (weight @ x + bias) + x
+    weight, bias = linear(module.out)
+    return (weight @ x + bias).item() + mlp(module.deep, x0)
+
+
+def din(module, codes, fields, items, ratings, dense):
+    (of_item, bias), of_rating = linear(module.embeddings.of_item), module.embeddings.of_rating.weight.detach().numpy()
+    interest, target = np.zeros(4), fields[0]
+    for item, rating in zip(items, ratings, strict=True):
+        event = of_item @ item + of_rating @ rating + bias
+        interest += mlp(module.attention.unit.mlp, np.concatenate([event, target, event - target, event * target])) * event
+    return mlp(module.deep, np.concatenate([fields.ravel(), interest, dense]))
+
+
+@pytest.mark.parametrize(("name", "formula"), [("deepfm", deepfm), ("autoint", autoint), ("dcnv2", dcnv2), ("din", din), ("sim", din)])
+def test_the_whole_model_is_its_papers_formula(name, formula):
+    module, batch = tiny(name)
+    logits = [formula(module, batch.fields[sample].numpy(), *of_sample(module, batch, sample)) for sample in range(4)]
+    close(module(batch).detach(), logits)

@@ -25,7 +25,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 from lesson import beside, cells, gap, pick, profile, show
 from torch import nn
 
@@ -36,8 +35,7 @@ from laser_core.metrics import auc, delong, log_loss
 from laser_core.study.summary import widest
 from laser_core.systems import create
 
-data = load("movielens-small")
-NAME = "smollm2-135m"
+data, NAME = load("movielens-small"), "smollm2-135m"
 here = backbones.ready(NAME) is not None
 print(f"profile: {profile()} · weights of {NAME} {'are here' if here else 'are not here: laser doctor --fetch'}")
 
@@ -64,8 +62,7 @@ nn.init.normal_(adapted.b)  # as if tuned
 merged = layer.weight + adapted.scale * adapted.b @ adapted.a  # W + (alpha / r) B A
 difference, largest = (adapted(x) - x @ merged.T).abs().max().item(), adapted(x).abs().max().item()
 print(f"beside W or added into W, largest difference: {difference:.1e}, of numbers up to {largest:.0f}")
-learned = adapted.a.numel() + adapted.b.numel()
-print(f"learned {learned:,} instead of {layer.weight.numel():,} numbers ({learned / layer.weight.numel():.1%})")
+print(f"learned {adapted.a.numel() + adapted.b.numel():,} instead of {layer.weight.numel():,} numbers")
 
 # %% [markdown]
 # The values to expect: 0 exactly, and rounding. That second line is the whole point of the formula: after tuning you can
@@ -99,8 +96,10 @@ else:
 # The loss is the log loss of the two-way softmax of [05](05_prompting.ipynb) *at the answer and nowhere else*: the model
 # shall not learn to write film titles. In the paper's form each labelled sample is one prompt with one answer (*one
 # target*). But the history in front of it is a row of answers too. Written as questions with answers, one pass can learn
-# from every line (*many targets*). The same N shots then hold very different amounts of learning signal, and it would be
-# dishonest to call both "N labels" without saying so. The kit records both: N, and `labels_seen`.
+# from every line (*many targets*); with `targets="shots"` the text is the same, but only the lines of the N shots count in the
+# loss. The same N shots then hold very different amounts of learning signal, and it would be dishonest to call both "N labels"
+# without saying so. The kit records both: N, and `labels_seen`. A text that is learned from ends with its last shot: the lines
+# after it are later ratings of the same user, those of validation and test among them.
 
 # %%
 forms = {
@@ -118,8 +117,7 @@ if here:
         seen = len(shots) if name != "many targets" else len(np.unique(every))
         table[name] = {"sequences": len(texts), "tokens": sum(tokens), "labels in the loss": seen}
     counts = pd.DataFrame(table).T.assign(tokens_a_label=lambda own: own["tokens"] // own["labels in the loss"])
-    ratio = counts.loc["many targets", "labels in the loss"] / len(shots)
-    print(f"N = {len(shots)}, ten earlier ratings: many targets learn from {ratio:.1f} times as many labels.")
+    print(f"N = {len(shots)}: many targets learn from {counts.loc['many targets', 'labels in the loss']:.0f} labels")
     print(counts.to_string())
 else:
     print("skipped: no tokenizer")
@@ -129,31 +127,30 @@ else:
 # history. A conventional model could be fitted on them too. So compare at equal `labels_seen` before you speak of sample
 # efficiency; the dashboard's **Sample efficiency** page lets you switch the x-axis to it.
 #
-# ## Tune it
+# ## Tune it, or only read it out
 #
-# Adapters in the last ten blocks only (the backward pass ends there), short prompts, five ratings. This is the system
-# `laser-llm-short`, what two busy cores can tune while you read this paragraph.
+# Two ways to learn from such texts. **Tune**: adapters in the last ten blocks only (the backward pass ends there), short
+# prompts, five ratings. This is the system `laser-llm-short`, what two busy cores can tune while you read this paragraph.
 #
-# ## Or do not tune it: read it out
-#
-# A model's own *yes* and *no* are a narrow window on what it has worked out of a prompt. Leave all of it frozen and fit a
-# logistic regression on its hidden states $h_{18}, h_{22}$ (after blocks 18 and 22 of 30) where the answer belongs, a
+# **Read out**: a model's own *yes* and *no* are a narrow window on what it has worked out of a prompt. Leave all of it frozen
+# and fit a logistic regression on its hidden states $h_{18}, h_{22}$ (after blocks 18 and 22 of 30) where the answer belongs, a
 # *linear probe* (Alain and Bengio, 2016):
 #
 # $$\operatorname{logit} \hat p = w^\top [h_{18}; h_{22}] + v$$
 #
 # Nothing is passed backwards and the top blocks need not run: to learn from a text costs less than to score it once. The
 # kit's `laser-llm-counted` does this (`laser_core/lm/readout.py`). Its prompts also say in each line what share of the films
-# of that genre the user liked so far, counted over all earlier ratings: no small model can count that for itself.
+# of that genre the user liked so far, counted over all earlier ratings ("counted taste"): no small model can count that for
+# itself. `block` says how many ratings in a row of a user share one text: with the system's own 20 a late line sees more of the
+# history than an early one; with `block=1` each sample has a text of its own that ends with it.
 
 # %%
 n, rows = pick(8, 64), data.test_rows(pick(16, 128, 1024))
 labels, users = data.labels(rows), data.sample_user(rows)
 note = f"MovieLens-small · SmolLM2-135M · N = {n} · one seed · {len(rows):,} test rows"
 valid = data.validation_rows(n, seed=0)
-scored = {}
 reference = create("history-lr").fit(data, data.shots(n, 0), valid, seed=0)
-scored["History-LR, same labels"] = reference.predict(data, rows)
+scored = {"History-LR, same labels": reference.predict(data, rows)}
 answering = {
     "not tuned": ("laser-llm-short", {"epochs": 0}),
     "tuned": ("laser-llm-short", {}),
@@ -181,21 +178,33 @@ show(figures.calibration(drawn, note, "Tuning: probabilities before and after"))
 # What to look at: how much, or how little, tuned and not tuned differ, and where the read-out stands. The untuned model
 # continues the pattern of answers before it was shown a single label of ours, and one pass over N prompts is a few
 # optimizer steps. A picture of "LoRA learned this user's taste" would be a story; the interval above says what these rows
-# can carry. One seed and so few rows cannot rank systems. The recorded runs have more of both; each is paired with
-# History-LR at the same N, seeds and test rows (`gap`, with its 95 % interval). The figure has the same against **seconds of
-# fitting**, reading included: a one-target prompt is read for one label, a sequence for ten or twenty. (The table has three
-# of the N; the dashboard has all.)
+# can carry. One seed and so few rows cannot rank systems.
+#
+# The recorded runs have more of both. Four of them: tuning (`laser-llm-short`); the paper's form with one question at the end,
+# read out; the lines of counted taste, read out; and the same once more with `targets="shots"`, so that N answers are learned
+# from and no more. Each is paired with History-LR at the same N, seeds and test rows (`gap`, with its 95 % interval). Where a
+# run has fewer than three seeds its interval hardly knows how much the subsets matter, so `says` stays empty. The figure has AUC
+# against **seconds of fitting**, reading included. All other N, systems and options: the dashboard.
 
 # %%
+counted, one = "laser-llm-counted", 'history=10, learn="readout"'
+shown = [("history-lr", ""), ("laser-llm-short", ""), ("laser-llm", one), (counted, ""), (counted, 'targets="shots"')]
 table, points = beside("movielens-small", ["llm"])
 curve = figures.empty("not run: laser study run llm-small")
 if len(table):
+    names = [figures.system_label(*pair) for pair in shown]
+    table.loc[table["seeds"] < 3, "says"] = ""
+    print(table.query("system in @names and N in (64, 256, 1024)").to_string(index=False))
     fitted = widest(points[points["train_rows"] > 0])
-    curve = figures.sample_efficiency(fitted, x="fit_seconds", title="Recorded: AUC against seconds of fitting")
-    display(table[table["N"].isin([0, 64, 1024])])
+    fitted = fitted[[pair in shown for pair in zip(fitted["system"], fitted["variant"], strict=True)]]
+    curve = figures.sample_efficiency(fitted, x="fit_seconds")
 show(curve, "recorded")
 
 # %% [markdown]
+# Compare counted taste with and without `targets="shots"`: what the lines of the history add as *labels* lies between them. The
+# one-question form has the same model, the same read-out and learns from as many answers as `targets="shots"`: between those two
+# lies the form of the prompt, its counted shares and its longer history included.
+#
 # ## Which ratings should it read? Retrieval
 #
 # Five lines of history can be the *last* five, or the five **most like the target**: with a long history and a short
@@ -240,7 +249,6 @@ else:
 # it:
 
 # %%
-counted, one = "laser-llm-counted", 'history=10, learn="readout"'
 pairs = {"one target, retrieval": (("laser-llm", one), ("laser-llm-retrieval", one))}
 for words, change in (("retrieval", "retrieval=true"), ("nearby", "nearby=0.1"), ("no titles", 'titles="anonymous"')):
     pairs[f"lines, {words}"] = (counted, ""), (counted, change)
@@ -263,6 +271,16 @@ for dataset, (words, pair), n in itertools.product(cells()["dataset"].unique(), 
 #   `labels_seen`.
 # - Retrieval is worth it: if it is ahead by a paired interval that leaves out zero, at the same N, history length and
 #   seeds, and in a form of prompt that beats counting without it. The lines above show the first without the second.
+#
+# ## Summary
+#
+# - LoRA is $W + \frac{\alpha}{r}BA$: it starts as nothing, learns about one number in a few hundred, and can be merged.
+# - The loss looks at answers only. Many targets in one sequence see more labels than N: always say `labels_seen`.
+# - Retrieval chooses what is read, not what is learned; it is a switch, reported on and off.
+#
+# The real thing: `laser_core/lm/tuning.py`, `laser_core/lm/laser_llm.py`, `laser_core/lm/retrieval.py`. Dashboard:
+# **Sample efficiency**, **User explorer**. Next: [07 Text encoders as recommenders](07_encoders.ipynb), then
+# [08 The LLM as feature generator and encoder](08_knowledge.ipynb).
 #
 # ## Exercises
 #
@@ -304,14 +322,16 @@ checks_lm.unmerge(unmerge)
 
 # %% [markdown]
 # **3. Learn from answers only** (medium, 10 minutes). `odds` are log-odds at every line of a sequence, `labels` 0 or 1,
-# and -1 where there is nothing to learn. Return the mean log loss over what may be learned. Which -1 would leak if you
-# kept it?
+# and -1 where there is nothing to learn. Return the mean log loss over what may be learned. (Some of these lines are older
+# than the shot, some, if the text were not cut, younger. Whose true answer would leak? "What one label teaches" has what you
+# need, the solution the answer.)
 
 
 # %%
 def answer_loss(odds, labels):
     ...
     # BEGIN SOLUTION
+    # A younger line would leak: it came later, and may be a test row. An older one would not, but is a label beyond N.
     learn = labels >= 0
     return np.logaddexp(0, np.where(labels[learn] == 1, -odds[learn], odds[learn])).mean()
     # END SOLUTION
@@ -336,14 +356,3 @@ def retrieve(cosine, k):
 
 # %%
 checks_lm.retrieve(retrieve)
-
-# %% [markdown]
-# ## Summary
-#
-# - LoRA is $W + \frac{\alpha}{r}BA$: it starts as nothing, learns about one number in a few hundred, and can be merged.
-# - The loss looks at answers only. Many targets in one sequence see more labels than N: always say `labels_seen`.
-# - Retrieval chooses what is read, not what is learned; it is a switch, reported on and off.
-#
-# The real thing: `laser_core/lm/tuning.py`, `laser_core/lm/laser_llm.py`, `laser_core/lm/retrieval.py`. Dashboard:
-# **Sample efficiency**, **User explorer**. Next: [08 The LLM as feature generator and encoder](08_knowledge.ipynb), or
-# [07 Text encoders as recommenders](07_encoders.ipynb).

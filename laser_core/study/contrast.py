@@ -48,7 +48,7 @@ COMMON = 8  # genres or authors that are parts of their own
 COLD = 10  # earlier ratings that a user needs to be warm
 SLICES = {
     "history": "earlier ratings of the user",
-    "popularity": "ratings of the target before validation and test",
+    "popularity": "ratings of the target, but for those of validation and test samples",
     "liking": "liked share of the user's earlier ratings",
     "cold": f"users with fewer than {COLD} earlier ratings, and the others",
     "seen": "users who are in the training data, and the others",

@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from laser_core.errors import FaultError, UserError
+from laser_core.errors import FaultError, MissingError, UserError
 from laser_core.lm import backbones
 from tests.lm.tiny_encoders import make_bert, make_t5
 from tests.lm.tiny_models import CHAT, make_model
@@ -262,9 +262,9 @@ def test_missing_weights_offline(home, monkeypatch):
     monkeypatch.setenv("LASER_OFFLINE", "1")
     for name in ("smollm2-135m", "mistral-7b"):
         remedy = "To go on, set LASER_OFFLINE=0, or name a folder that holds a model"
-        with pytest.raises(FaultError, match=f"backbone '{name}' are not to be had: .* LASER_OFFLINE forbids the network. {remedy}"):
+        with pytest.raises(MissingError, match=f"backbone '{name}' are not to be had: .* LASER_OFFLINE forbids the network. {remedy}"):
             backbones.fetch(name)
-        with pytest.raises(FaultError, match="not on this machine"):
+        with pytest.raises(MissingError, match="not on this machine"):
             backbones.tokenizer(name)
     assert rest(home) == []
 
@@ -400,10 +400,10 @@ def test_precision_is_bf16_only_where_the_processor_multiplies_it_fast(monkeypat
 def test_few_bits_where_they_cannot_be(wanted, tiny, monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert backbones.precision(wanted, cuda) is torch.bfloat16
-    with pytest.raises(FaultError, match=f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32"):
+    with pytest.raises(MissingError, match=f"precision '{wanted}' needs an NVIDIA GPU: choose auto, bf16 or fp32"):
         backbones.load_decoder(tiny, torch.bfloat16, cpu, wanted=wanted)
     monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FaultError, match=f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes"):
+    with pytest.raises(MissingError, match=f"precision '{wanted}' needs bitsandbytes: pip install bitsandbytes"):
         backbones.load_decoder(tiny, torch.bfloat16, cuda, wanted=wanted)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 
-from laser_core.errors import FaultError, UserError
+from laser_core.errors import MissingError, UserError
 from laser_core.lm import tuning, vllm_engine
 from laser_core.lm.laser_llm import LaserLLM
 
@@ -87,10 +87,10 @@ def test_without_vllm(shelf, tiny):
     if importlib.util.find_spec("vllm"):
         pytest.skip("vLLM is installed")
     said = []
-    with pytest.raises(FaultError, match="engine 'vllm' needs vLLM"):  # before anything is opened or tuned
+    with pytest.raises(MissingError, match="engine 'vllm' needs vLLM"):  # before anything is opened or tuned
         LaserLLM(backbone=tiny, engine="vllm").fit(shelf, shelf.train, shelf.valid, progress=lambda *words: said.append(words))
     assert said == []
-    with pytest.raises(FaultError, match="engine 'vllm' needs vLLM"):
+    with pytest.raises(MissingError, match="engine 'vllm' needs vLLM"):
         vllm_engine.Engine(Path(tiny), (1, 2), "float32")
     with pytest.raises(UserError, match="'engine' and 'precision': vllm computes in bf16 or fp32 here, not int8"):
         LaserLLM(engine="vllm", precision="int8")

@@ -41,10 +41,8 @@ from laser_core.systems import create
 
 data = load("movielens-small")
 here = backbones.ready("minilm-l6") is not None
-print(
-    f"profile: {profile()} · weights of minilm-l6 "
-    f"{'are here' if here else 'are not here: controls only (laser doctor --fetch)'}"
-)
+missing = "" if here else "not here: controls only (laser doctor --fetch)"
+print(f"profile: {profile()} · weights of minilm-l6: {missing or 'here'}")
 
 # %% [markdown]
 # ## The smallest code
@@ -85,27 +83,31 @@ print(f"{learned:,} numbers to learn; the frozen encoder has {backbones.get('min
 # worth.
 #
 # Here we take the **plain** input (`statistics=False`): with hand-made statistics of the history in the input, there is
-# less left for vectors to say, and the recorded runs show both.
+# less left for vectors to say, and the recorded runs show both. And no `nearby`, no `familiar`: adapter and match alone. Do the
+# experts specialise? A gate that gives all of them the same weight makes an average of the mixture.
 
 # %%
-n = 256
-rows, valid = data.shots(n, seed=0), data.validation_rows(n, seed=0)
-model = create("laser-crm", backbone_crm="deepfm", statistics=False, vectors="random").fit(data, rows, valid, seed=0)
-adapter = model.model_.embeddings.adapter
-with torch.no_grad():
-    _, (table, _) = model.encode(data, data.test[:500]).vectors
-    gate = torch.softmax(adapter.gates[1](torch.from_numpy(table)), dim=1)
-print("mean weight of each expert on item vectors:", gate.mean(0).numpy().round(2))
-entropy = -(gate * gate.log()).sum(1).mean() / np.log(gate.shape[1])
-print(f"how evenly a gate spreads (1: all experts alike, 0: one expert): {entropy:.2f}")
+n, even = 256, {}
+for which in ("random", "real") if here else ("random",):
+    for shots in (n, pick(512, 4096)):
+        model = create("laser-crm", backbone_crm="deepfm", statistics=False, vectors=which, nearby=0.0, familiar=False)
+        model.fit(data, data.shots(shots, seed=0), data.validation_rows(shots, seed=0), seed=0)
+        table = torch.from_numpy(model.encode(data, data.test[:500]).vectors[1][0])  # item vectors
+        torch.manual_seed(0)  # as `fit` does: the same start
+        with torch.no_grad():
+            gates = [torch.softmax(one.embeddings.adapter.gates[1](table), 1) for one in (model.build(), model.model_)]
+        even[which, shots] = [float(-(gate * gate.log()).sum(1).mean() / np.log(gate.shape[1])) for gate in gates]
+pd.DataFrame(even, index=["evenness at the start", "at the end"]).T.rename_axis(["vectors", "N"]).round(3)
 
 # %% [markdown]
-# Near 1, the mixture is an average and the experts have not specialised: with a few hundred labels there is little to
-# specialise on. (Four experts against one is an ablation of its own, `laser study run laser-crm-ablations`.)
+# How evenly a gate spreads: 1 is all experts alike, 0 one expert alone. Compare the two columns, not one figure with 1: the end
+# with where the gate was drawn at random. Evenness near its start says that the gate has learned little, and not why. On
+# *random* vectors there is nothing to specialise on, whatever N; they are the control for the real ones. And one seed shows no
+# cause. (Whether four experts are worth more than one is asked further down.)
 #
 # ## The controls
 #
-# That model had **random vectors**, on purpose. An adapter brings parameters, two more fields and the *match* number;
+# Half of these models had **random vectors**, on purpose. An adapter brings parameters, two more fields and the *match* number;
 # each of them may help although no language model said a word. So every claim here needs arms that differ in the vectors
 # only:
 #
@@ -259,6 +261,16 @@ for name, row in times.iterrows():
 #   the adapter learns from labels too). If it is as large with all labels as with a few thousand, look for a leak, or for items
 #   that are never seen often: on `bookcrossing-explicit` it is, where nine of ten books in the training set have one label.
 #
+# ## Summary
+#
+# - A mixture of experts is a gated sum of small networks; it turns frozen text vectors into two fields.
+# - Two questions, two contrasts: real minus shuffled says whether *the texts* matter, real minus none whether the whole thing
+#   was *worth adding*. Wrong vectors can do harm, so the first alone flatters. Ask for both.
+# - Paired intervals over seeds and users, same rows: the contrast decides, not two means side by side.
+#
+# The real thing: `laser_core/knowledge/adapter.py`, `laser_core/knowledge/laser_crm.py`, `laser_core/study/contrast.py`.
+# Dashboard: **Compare models** (choose a baseline). Next: [10 Table 1](10_overall_performance.ipynb).
+#
 # ## Exercises
 #
 # Replace `...`; the cell after it checks your answer. Solutions: `solutions/09_laser_crm.ipynb`.
@@ -285,13 +297,14 @@ checks_lm.mix(mix)
 
 # %% [markdown]
 # **2. Shuffle properly** (medium, 10 minutes). Return the rows of `vectors` in another order in which **no** row is at its
-# own place. Which property of a control is lost if a few rows stay?
+# own place. Which property of a control is lost if a few rows stay? (A comment of the solution answers.)
 
 
 # %%
 def shuffled(vectors, seed):
     ...
     # BEGIN SOLUTION
+    # lost if rows stay: that no vector is of its own film; "real minus shuffled" is then less than what the texts bring
     order = np.random.default_rng(seed).permutation(len(vectors))
     result = np.empty_like(vectors)
     result[order] = vectors[np.roll(order, 1)]  # along one random circle, everybody moves on by one
@@ -321,14 +334,3 @@ def whose(gain):
 
 # %%
 checks_lm.whose_gain(whose)
-
-# %% [markdown]
-# ## Summary
-#
-# - A mixture of experts is a gated sum of small networks; it turns frozen text vectors into two fields.
-# - Two questions, two contrasts: real minus shuffled says whether *the texts* matter, real minus none whether the whole thing
-#   was *worth adding*. Wrong vectors can do harm, so the first alone flatters. Ask for both.
-# - Paired intervals over seeds and users, same rows: the contrast decides, not two means side by side.
-#
-# The real thing: `laser_core/knowledge/adapter.py`, `laser_core/knowledge/laser_crm.py`, `laser_core/study/contrast.py`.
-# Dashboard: **Compare models** (choose a baseline). Next: [10 Table 1](10_overall_performance.ipynb).

@@ -97,7 +97,7 @@ BANDS = [  # notebook, what is printed, lowest, highest: from seeds 0 to 4 in th
     ("01_data", r"ratings of the future are worth \+(0\.\d+) \[", 0.008, 0.020),
     ("01_data", r"all ratings there: \+(0\.\d+) \[", 0.020, 0.040),
     ("01_data", r"without an item mean: test AUC (0\.\d+)", 0.73, 0.75),
-    ("01_data", r"leaky item mean: (0\.\d+), -", 0.70, 0.74),
+    ("01_data", r"leaky item mean: (0\.\d+), -", 0.66, 0.735),
     ("02_metrics", r"no model, N = 0, MovieLens-small: AUC (0\.\d+)", 0.72, 0.76),
     ("02_metrics", r"history-lr +(0\.\d+)", 0.73, 0.78),
     ("02_metrics", r"1,000 test rows two systems .* lie (0\.\d+) apart", 0.030, 0.055),

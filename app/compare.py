@@ -33,7 +33,7 @@ from shared import (
 from state import carried, choose
 
 from laser_core import figures
-from laser_core.metrics import relative_improvement, reliability
+from laser_core.metrics import relative_improvement
 from laser_core.study import contrast, paper, summary
 from laser_core.systems import SYSTEMS
 
@@ -243,22 +243,15 @@ def one_seed() -> int:
 def roc() -> None:
     seed = one_seed()
     found = scored(seed)
-    points = {name: figures.roc_points(labels, probabilities) for _, name, labels, probabilities in found}
-    table = pd.concat([pd.DataFrame({"System": name, "false": false, "true": true}) for name, (false, true) in points.items()])
-    table = table.rename(columns={"false": "False positive rate", "true": "True positive rate"})
     figure = figures.roc(found, f"{bare_scale} Curves of seed {seed}.")
-    show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", table)
+    show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", figures.roc_table(found))
 
 
 def calibration() -> None:
     seed = one_seed()
     found = scored(seed)
     figure = figures.calibration(found, f"{bare_scale} Curves of seed {seed}, 15 bins of equal width.")
-    curves = [(name, reliability(labels, probabilities)) for _, name, labels, probabilities in found]
-    table = pd.concat(
-        pd.DataFrame({"System": name, "Stated": curve.predicted, "Observed": curve.observed, "Samples": curve.count})
-        for name, curve in curves
-    )
+    table = figures.calibration_table(found)
     show_figure(figure, f"calibration-{dataset}-{shots}-{seed}", f"Calibration curves of {len(found)} systems.", table)
     st.caption("Above the diagonal: more often liked than stated. Below: less often.")
 

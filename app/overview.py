@@ -163,14 +163,9 @@ def slides(
     dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame]
 ) -> list[tuple[str, str, go.Figure, pd.DataFrame]]:
     """(title, words, figure, its numbers) of each slide."""
-    shown = [
-        (
-            "How many labels does each system need?",
-            sentence(found, dataset) if found else "Higher is better; further left is fewer labels.",
-            curves(leading(points, found, ends)),
-            leading(points, found, ends),
-        )
-    ]
+    drawn = leading(points, found, ends)
+    says = sentence(found, dataset) if found else "Higher is better; further left is fewer labels."
+    shown = [("How many labels does each system need?", says, curves(drawn), drawn)]
     for n, at_n in ends.items():
         best = at_n.sort_values("auc").iloc[-1]
         says = (

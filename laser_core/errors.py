@@ -27,7 +27,7 @@ class FaultError(LaserError):
 
 
 class MissingError(FaultError):
-    """Weights or a package that a system needs are not to be had here: whatever else needs them would fail alike."""
+    """Weights, a package or a GPU that a system needs are not to be had here: whatever else needs them would fail alike."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

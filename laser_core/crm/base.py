@@ -87,10 +87,11 @@ class CRM(Recommender):
         with one_thread():
             samples, valid = self.encode(dataset, rows), self.encode(dataset, valid_rows)
             piece = self.piece if device.type == "cpu" else self.options.batch_size
-            for settings in self.options.tried():
+            tried = self.options.tried()
+            for number, settings in enumerate(tried):
                 torch.manual_seed(seed)
                 model = self.build().to(device)
-                curve = train(model, samples, valid, settings, seed, piece, progress)
+                curve = train(model, samples, valid, settings, seed, piece, _part(progress, number, len(tried)))
                 fits.append((min(entry["valid_log_loss"] for entry in curve), model, curve, settings))
         _, self.model_, self.curve_, chosen = min(fits, key=lambda fit: np.nan_to_num(fit[0], nan=np.inf))
         self.labels_seen_ = len(np.unique(rows))
@@ -191,6 +192,13 @@ class CRM(Recommender):
 def concatenated(sizes: Sizes, options: CRMOptions, extra: int = 0) -> int:
     """Width of a model's input to its final MLP: all fields, `extra` more embeddings, the dense numbers."""
     return (sizes.fields + extra) * options.embedding_size + sizes.dense
+
+
+def _part(progress: Progress, number: int, parts: int) -> Progress:
+    """The progress of one of several fits, the first being number 0."""
+    if parts == 1:
+        return progress
+    return lambda words, done, total: progress(f"fit {number + 1} of {parts}, {words}", number * total + done, parts * total)
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

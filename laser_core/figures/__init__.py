@@ -4,7 +4,18 @@ One colour, marker and line style a system, the same everywhere (`look`). Each f
 line of text, so that a picture which leaves the page still says what it shows.
 """
 
-from laser_core.figures.contrasts import Scored, calibration, gaps, roc, roc_points, routing, score_distribution, slices, user_gains
+from laser_core.figures.contrasts import (
+    Scored,
+    calibration,
+    calibration_table,
+    gaps,
+    roc,
+    roc_table,
+    routing,
+    score_distribution,
+    slices,
+    user_gains,
+)
 from laser_core.figures.costs import pareto
 from laser_core.figures.curves import X_AXES, comparison, multipliers, sample_efficiency
 from laser_core.figures.frame import empty, enlarge, finish
@@ -15,7 +26,7 @@ from laser_core.figures.words import LONGEST, METRICS, SHOTS_NOTE, Metric, count
 
 __all__ = [
     "INK", "LONGEST", "METRICS", "NEGATIVE", "POSITIVE", "SHOTS_NOTE", "X_AXES", "Metric", "Scored", "Style", "bars", "calibration",
-    "candidates", "comparison", "count", "effects", "empty", "enlarge", "finish", "fit_curve", "gaps", "history", "in_lines", "multipliers",
-    "number", "pareto", "plain", "roc", "roc_points", "routing", "sample_efficiency", "scale_note", "score_distribution", "slices", "style",
-    "system_label", "text_map", "user_gains",
+    "calibration_table", "candidates", "comparison", "count", "effects", "empty", "enlarge", "finish", "fit_curve", "gaps", "history",
+    "in_lines", "multipliers", "number", "pareto", "plain", "roc", "roc_table", "routing", "sample_efficiency", "scale_note",
+    "score_distribution", "slices", "style", "system_label", "text_map", "user_gains",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from laser_core.figures.frame import fade, finish, name_rows
+from laser_core.figures.frame import add_dot, fade, finish, name_rows
 from laser_core.figures.look import INK, NEGATIVE, POSITIVE, style, style_by_name, system_label
 from laser_core.figures.words import LONGEST, METRICS, count, in_lines, plain
 from laser_core.metrics import reliability
@@ -25,26 +25,11 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     measure = METRICS[metric]
     for row in table.sort_values("gap", ascending=measure.better > 0).to_dict("records"):
         look, name = style(row["system"], row["variant"]), system_label(row["system"], row["variant"])
-        whole = in_lines(name, 60)
-        figure.add_scatter(
-            x=[row["gap"]],
-            y=[plain(name, LONGEST)],
-            mode="markers",
-            name=in_lines(name),
-            showlegend=False,
-            marker={"symbol": look.symbol, "size": 13, "color": look.colour},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["high"] - row["gap"]],
-                "arrayminus": [row["gap"] - row["low"]],
-                "color": look.colour,
-                "thickness": 2,
-                "width": 6,
-            },
-            hovertemplate=f"<b>{whole}</b><br>%{{x:+.4f}} (95 %: {row['low']:+.4f} to {row['high']:+.4f})<br>p = {row['p_holm']:.3g} after "
-            f"Holm, {count(row['test_rows'])} common test rows<extra></extra>",
+        hover = (
+            f"%{{x:+.4f}} (95 %: {row['low']:+.4f} to {row['high']:+.4f})<br>p = {row['p_holm']:.3g} after Holm, "
+            f"{count(row['test_rows'])} common test rows"
         )
+        add_dot(figure, name, look, row["gap"], row["low"], row["high"], hover)
     figure.add_vline(x=0, line={"width": 1.5, "color": INK})
     side = "right" if measure.better > 0 else "left"
     figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.3f")
@@ -97,26 +82,33 @@ Scored = tuple[str, str, np.ndarray, np.ndarray]
 """(system, name in words, labels, probabilities) of one result"""
 
 
-def roc_points(labels: np.ndarray, probabilities: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """(false positive rates, true positive rates) at every distinct threshold, thinned to about `most` points."""
+def _roc_points(labels: np.ndarray, probabilities: np.ndarray, most: int = 400) -> dict[str, np.ndarray]:
+    """false_rate and true_rate at every distinct threshold, thinned to about `most` points."""
+    labels, probabilities = np.asarray(labels, dtype=np.int64), np.asarray(probabilities)
     order = np.argsort(-probabilities, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
     hits = np.cumsum(labels[order])[ends]
     false = ends + 1 - hits
     keep = np.unique(np.linspace(0, len(ends) - 1, min(most, len(ends))).astype(int))
-    return np.append(0, false[keep] / max(false[-1], 1)), np.append(0, hits[keep] / max(hits[-1], 1))
+    rates = (np.append(0, counts[keep] / max(counts[-1], 1)) for counts in (false, hits))
+    return dict(zip(("false_rate", "true_rate"), rates, strict=True))
+
+
+def roc_table(results: Iterable[Scored]) -> pd.DataFrame:
+    """The lines of `roc` as rows: system, name, false_rate (share of negatives called positive), true_rate (of positives found)."""
+    tables = [pd.DataFrame({"system": system, "name": name, **_roc_points(*scores)}) for system, name, *scores in results]
+    return pd.concat(tables or [pd.DataFrame(columns=["system", "name", "false_rate", "true_rate"])])
 
 
 def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
     """Receiver operating characteristic: hits against false alarms, a line a system."""
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip")
-    for system, name, labels, probabilities in results:
+    for (system, name), rows in roc_table(results).groupby(["system", "name"], sort=False):
         look = style_by_name(system, name)
-        false_rate, true_rate = roc_points(np.asarray(labels, dtype=np.int64), np.asarray(probabilities))
         figure.add_scatter(
-            x=false_rate,
-            y=true_rate,
+            x=rows["false_rate"],
+            y=rows["true_rate"],
             mode="lines",
             name=in_lines(name),
             line={"color": look.colour, "dash": look.dash, "width": look.width},
@@ -126,22 +118,32 @@ def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure
     return finish(figure, note, 520, title)
 
 
+def calibration_table(results: Iterable[Scored]) -> pd.DataFrame:
+    """The lines of `calibration` as rows: system, name, predicted (probability stated), observed (share of positives), samples."""
+    curves = [(system, name, reliability(labels, probabilities)) for system, name, labels, probabilities in results]
+    tables = [
+        pd.DataFrame({"system": system, "name": name, "predicted": curve.predicted, "observed": curve.observed, "samples": curve.count})
+        for system, name, curve in curves
+    ]
+    return pd.concat(tables or [pd.DataFrame(columns=["system", "name", "predicted", "observed", "samples"])])
+
+
 def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
     """Observed share of positives against the stated probability; on the diagonal a probability means what it says."""
     figure = go.Figure()
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip"
     )
-    for system, name, labels, probabilities in results:
-        look, whole, curve = style_by_name(system, name), in_lines(name, 60), reliability(labels, probabilities)
+    for (system, name), rows in calibration_table(results).groupby(["system", "name"], sort=False):
+        look, whole = style_by_name(system, name), in_lines(name, 60)
         figure.add_scatter(
-            x=curve.predicted,
-            y=curve.observed,
+            x=rows["predicted"],
+            y=rows["observed"],
             mode="lines+markers",
             name=in_lines(name),
             line={"color": look.colour, "dash": look.dash, "width": look.width},
             marker={"symbol": look.symbol, "size": 8, "color": look.colour},
-            customdata=[count(samples) for samples in curve.count],
+            customdata=[count(samples) for samples in rows["samples"]],
             hovertemplate=f"<b>{whole}</b><br>said %{{x:.2f}}, was %{{y:.2f}} (%{{customdata}} samples)<extra></extra>",
         )
     figure.update_xaxes(title="probability stated", range=[0, 1])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from laser_core.figures.frame import fade, finish, log_ticks, name_rows
+from laser_core.figures.frame import add_dot, fade, finish, interval, log_ticks, name_rows
 from laser_core.figures.look import INK, style, system_label
 from laser_core.figures.words import LONGEST, METRICS, SHOTS_NOTE, count, in_lines, number, plain, scale_note
 from laser_core.systems import SYSTEMS
@@ -188,15 +188,7 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
             name=name,
             line={"color": look.colour, "dash": look.dash, "width": look.width},
             marker={"symbol": look.symbol, "size": 9, "color": look.colour},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": high - rows["value"],
-                "arrayminus": rows["value"] - low,
-                "color": look.colour,
-                "thickness": 1.2,
-                "width": 4,
-            },
+            error_y=interval(rows["value"], low, high, look.colour, thickness=1.2, width=4),
             hovertemplate=f"<b>{name}</b><br>N = %{{x:,}}: %{{y:.3g}} times as many labels<extra></extra>",
         )
     figure.add_hline(y=1, line={"width": 1.5, "color": INK})
@@ -228,26 +220,9 @@ def comparison(
     series = sorted(_series(summary), key=lambda group: measure.better * group[2][metric].iloc[0])
     for system, name, rows in series:
         row = rows.iloc[0]
-        look, whole = style(system, row["variant"]), in_lines(name, 60)
+        look = style(system, row["variant"])
         low, high = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
-        figure.add_scatter(
-            x=[row[metric]],
-            y=[plain(name, LONGEST)],
-            mode="markers",
-            name=in_lines(name),
-            showlegend=False,
-            marker={"symbol": look.symbol, "size": 13, "color": look.colour},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - row[metric]],
-                "arrayminus": [row[metric] - low],
-                "color": look.colour,
-                "thickness": 2,
-                "width": 6,
-            },
-            hovertemplate=f"<b>{whole}</b><br>{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})<extra></extra>",
-        )
+        add_dot(figure, name, look, row[metric], low, high, f"{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})")
     known = [(plain(name, LONGEST), (paper or {}).get(system)) for system, name, _ in series]
     known = [(name, value) for name, value in known if value is not None]
     if known:

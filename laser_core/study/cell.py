@@ -76,7 +76,7 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
             "parameters": int(system.parameter_count()),
         },
         "cost": {
-            # What an earlier cell worked out and a store had ready costs this one what it cost then.
+            # Hidden states that an earlier cell worked out cost this one what they cost then; vectors and numbers of titles do not.
             "fit_seconds": round(fitting.seconds + system.cost_.get("stored_fit_seconds", 0.0), 3),
             "predict_seconds": round(predicting.seconds + system.cost_.get("stored_predict_seconds", 0.0), 3),
             "cpu_seconds": round(fitting.cpu_seconds + predicting.cpu_seconds, 3),

@@ -150,7 +150,10 @@ def test_saved_and_loaded_is_the_same(name, tmp_path):
 def test_choosing_keeps_the_fit_that_validation_likes_best():
     """The same as fitting with each of the settings alone, and taking the best by hand."""
     model = systems.create("deepfm", choose=True, **SMALL)
-    model.fit(world(), world().shots(300, seed=0), world().valid)
+    told = []
+    model.fit(world(), world().shots(300, seed=0), world().valid, progress=lambda _, done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted(done for done, _ in told) and {total for _, total in told} == {8 * 2 * 300}
+    assert told[-1] == (8 * 2 * 300, 8 * 2 * 300), "eight fits of two epochs"
     alone = []
     for settings in model.options.tried():
         changes = {name: getattr(settings, name) for name in ("learning_rate", "learning_rate_decay", "patience")}

@@ -21,12 +21,11 @@
 import numpy as np
 import pandas as pd
 from lesson import mean_gap, pick, profile, show
-from scipy.stats import t
 
 from laser_core import figures
 from laser_core.datasets import load
 from laser_core.metrics import auc, delong, holm
-from laser_core.study.summary import mean_error
+from laser_core.study.summary import mean_error, p_value
 from laser_core.systems import create
 
 data = load("movielens-small")
@@ -119,8 +118,7 @@ for system in systems:
                 tests = [delong(labels, one, other, users) for one, other in pairs]
                 found = np.array([(test.difference, test.standard_error) for test in tests])
                 line |= mean_gap(found[:, 0], found[:, 1])
-                error, freedom = mean_error(found[:, 0], found[:, 1])
-                line["p"] = 2 * t.sf(abs(line["gap"]) / error, freedom)
+                line["p"] = p_value(line["gap"], *mean_error(found[:, 0], found[:, 1]))
             lines.append(line)
 results = pd.DataFrame(lines)
 print(f"profile: {profile()} · {len(seeds)} seeds")

@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import stdtr
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError, unknown
@@ -33,7 +32,7 @@ from laser_core.metrics import (
 )
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_log_loss
-from laser_core.study.summary import mean_error, student
+from laser_core.study.summary import mean_error, p_value, student
 from laser_core.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -89,15 +88,11 @@ def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str
             continue
         values, errors, common = (np.array(column, dtype=float) for column in zip(*found, strict=True))
         gap, (error, freedom) = float(values.mean()), mean_error(values, errors)
-        half, p_value = error * student(0.975, freedom), _p_value(gap, error, freedom)
-        rows.append((system, variant, int(min(size, common.min())), len(values), gap, gap - half, gap + half, error, freedom, p_value))
-    table = pd.DataFrame(rows, columns=["system", "variant", "test_rows", "seeds", "gap", "low", "high", "error", "freedom", "p"])
+        half = error * student(0.975, freedom)
+        rows.append((system, variant, int(min(size, common.min())), len(values), gap, gap - half, gap + half, error, freedom))
+    table = pd.DataFrame(rows, columns=["system", "variant", "test_rows", "seeds", "gap", "low", "high", "error", "freedom"])
+    table["p"] = [p_value(*entry) for entry in table[["gap", "error", "freedom"]].to_numpy()]
     return table.assign(p_holm=holm(table["p"].to_numpy()) if len(table) else [])
-
-
-def _p_value(gap: float, error: float, freedom: float) -> float:
-    """Of a two-sided t test: below .05 where the 95 % interval leaves out zero."""
-    return float(2 * stdtr(freedom, -abs(gap) / error)) if error > 0 else float(gap == 0)
 
 
 def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:

@@ -113,6 +113,13 @@ def student(probability: float, freedom: float) -> float:
     return float(stdtrit(freedom, probability))
 
 
+def p_value(gap: float, error: float, freedom: float) -> float:
+    """Of a two-sided t test, from what `mean_error` gives: below .05 where the 95 % interval leaves out zero."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(gap) / error)) if error > 0 else float(gap == 0)
+
+
 def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Points whose times are means over the seeds of one machine: the one that measured the most systems, where it measured this one.
 

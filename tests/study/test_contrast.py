@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from laser_core.errors import UserError
 from laser_core.metrics import bootstrap_auc
 from laser_core.study import contrast
-from laser_core.study.summary import mean_error
+from laser_core.study.summary import mean_error, p_value
 
 USERS, EACH = 60, 12
 
@@ -73,7 +73,7 @@ def test_p_values_belong_to_the_intervals():
         assert (row.p < 0.05) == (row.low > 0 or row.high < 0)
     values = np.array([0.01, 0.02, 0.06])  # no spread over users: a plain t test over seeds
     error, freedom = mean_error(values, np.zeros(3))
-    assert contrast._p_value(values.mean(), error, freedom) == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert p_value(values.mean(), error, freedom) == pytest.approx(ttest_1samp(values, 0).pvalue)
 
 
 def test_log_loss_gap_and_its_error_over_users():

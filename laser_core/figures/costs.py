@@ -49,7 +49,7 @@ def pareto(
             mode="markers",
             name=name,
             marker={"symbol": look.symbol, "size": 14, "color": look.colour, "opacity": 0.4 if elsewhere[number] else 1},
-            error_y=interval(*(table.loc[[number], metric + end] for end in ("", "_low", "_high")), look.colour) if intervals else None,
+            error_y=interval(*([row[metric + end]] for end in ("", "_low", "_high")), look.colour) if intervals else None,
             hovertemplate=f"<b>{name}</b><br>{plain(cost_label)}: %{{x:.4g}}<br>{measure.label} %{{y:.4f}}<extra>"
             f"{plain(machines[number])}</extra>",
         )

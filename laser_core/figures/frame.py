@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from laser_core.figures.look import INK, Style
@@ -89,23 +88,25 @@ def log_ticks(low: float, high: float, most: int = 6) -> dict[str, list]:
     return {"tickvals": values, "ticktext": words}
 
 
-def interval(values: pd.Series, low: pd.Series, high: pd.Series, colour: str, thickness: float = 1.5, width: int = 5) -> dict[str, object]:
+def interval(
+    values: Iterable[float], low: Iterable[float], high: Iterable[float], colour: str, thickness: float = 1.5, width: int = 5
+) -> dict[str, object]:
     """The 95 % intervals of some points, (points,) each end, as Plotly's error bars."""
-    bars = {"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low}
+    below, above = zip(*((value - down, up - value) for value, down, up in zip(values, low, high, strict=True)), strict=True)
+    bars = {"type": "data", "symmetric": False, "array": [*above], "arrayminus": [*below]}
     return {**bars, "color": colour, "thickness": thickness, "width": width}
 
 
 def add_dot(figure: go.Figure, name: str, look: Style, value: float, low: float, high: float, hover: str) -> None:
     """One line of a dot plot: a system's mark and its 95 % interval, at the place that goes by its name (`name_rows`)."""
-    values, low_ends, high_ends = (pd.Series([number]) for number in (value, low, high))
     figure.add_scatter(
-        x=values,
+        x=[value],
         y=[plain(name, LONGEST)],
         mode="markers",
         name=in_lines(name),
         showlegend=False,
         marker={"symbol": look.symbol, "size": 13, "color": look.colour},
-        error_x=interval(values, low_ends, high_ends, look.colour, thickness=2, width=6),
+        error_x=interval([value], [low], [high], look.colour, thickness=2, width=6),
         hovertemplate=f"<b>{in_lines(name, 60)}</b><br>{hover}<extra></extra>",
     )
 

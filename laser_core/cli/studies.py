@@ -146,6 +146,29 @@ def best(
     print_table(f"Study {name}", heads, rows, numbers=["N", *heads[5:]])
 
 
+@app.command("at-once", epilog="Example: `laser study at-once demo`")
+def at_once(
+    name: StudyName,
+    system: Annotated[list[str] | None, typer.Option(help="Only these systems; without it all of the study.")] = None,
+    shots: Annotated[list[str] | None, typer.Option(help="Only these N; without it all.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Only so many subsets, the first ones.", min=1)] = None,
+    store: Store = None,
+    profile: Profile = None,
+) -> None:
+    """Fit the finished cells of a study again and ask about all of a user's test items at one moment, as a recommender ranks them.
+    Ctrl-C loses the cell under way."""
+    from laser_core.study import at_once, runner, spec
+
+    results = open_store(store)
+    cells = runner.results(spec.load_study(name, profile), results)
+    cells = cells[cells["status"] == "done"]
+    cells = cells[cells["system"].isin(system or cells["system"]) & cells["shots"].astype(str).isin(shots or cells["shots"].astype(str))]
+    cells = cells[cells["seed"].isin(sorted(cells["seed"].unique())[:seeds])]
+    with progress_bar(f"study {name}, at once") as progress:
+        asked = at_once.ask(results, cells, progress)
+    note(f"study {name}: {asked} of {len(cells)} cells asked at once, {len(cells) - asked} already there; results in {results.folder}")
+
+
 @app.command("diff", epilog="Example: `laser study diff results runs --json`")
 def diff(
     first: Annotated[Path, typer.Argument(help="A folder of results.", exists=True, file_okay=False)],

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from laser_core.figures.frame import add_dot, fade, finish, name_rows
 from laser_core.figures.look import INK, NEGATIVE, POSITIVE, style, style_by_name, system_label
-from laser_core.figures.words import LONGEST, METRICS, count, in_lines, plain
+from laser_core.figures.words import LONGEST, METRICS, count, in_lines, number, plain
 from laser_core.metrics import reliability
 
 
@@ -35,6 +35,32 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.3f")
     name_rows(figure, [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)])
     return finish(figure, note, 130 + 48 * max(len(table), 2), title, width=40)
+
+
+def within_users(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
+    """GAUC of each system with its 95 % interval, the best on top, and as a ring its AUC over all pairs.
+
+    Args:
+        table: What `laser_core.study.contrast.within_users` returns, at one N.
+    """
+    figure = go.Figure()
+    table = table.sort_values("gauc")
+    names = [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)]
+    figure.add_scatter(
+        x=table["auc"],
+        y=[plain(name, LONGEST) for name in names],
+        mode="markers",
+        name="AUC: pairs of any users",
+        marker={"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}},
+        hovertemplate="AUC, all pairs: %{x:.4f}<extra></extra>",
+    )
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        hover = f"GAUC %{{x:.4f}} (95 %: {number(row['gauc_low'])} to {number(row['gauc_high'])})"
+        add_dot(figure, name, style(row["system"], row["variant"]), row["gauc"], row["gauc_low"], row["gauc_high"], hover)
+    figure.add_vline(x=0.5, line={"width": 1.5, "color": INK, "dash": "dot"})
+    figure.update_xaxes(title="marks: test GAUC, pairs of one user (dotted: chance)", tickformat=".2f")
+    name_rows(figure, names)
+    return finish(figure, note, 150 + 48 * max(len(table), 2), title, width=40)
 
 
 def routing(table: pd.DataFrame, cheap: tuple[str, str], dear: tuple[str, str], note: str = "", title: str = "") -> go.Figure:

@@ -50,6 +50,8 @@ class Metric:
     better: int
     """+1 where higher is better, -1 where lower is"""
     help: str
+    stored: bool = True
+    """False: not part of a result, but worked out from its predictions where it is asked for"""
 
 
 METRICS = {
@@ -63,6 +65,14 @@ METRICS = {
             "log loss",
             -1,
             "Mean of -log(probability given to what happened), in nats. Punishes confident errors; lower is better.",
+        ),
+        Metric(
+            "gauc",
+            "GAUC",
+            1,
+            "AUC within users: of the pairs whose two samples are of the same user. Telling who likes much is worth nothing here, telling "
+            "what a user likes more is. .5 is chance.",
+            stored=False,
         ),
         Metric("accuracy", "accuracy", 1, "Share of test samples on the right side of probability .5."),
         Metric(

@@ -24,15 +24,17 @@ from laser_core.metrics import (
     bootstrap_auc,
     data_multiplier,
     delong,
+    gauc,
     holm,
     log_loss,
     match_point,
+    pairs_within_users,
     percentile_interval,
     seed_and_user_draws,
 )
 from laser_core.metrics.efficiency import shots_needed
-from laser_core.metrics.ranking import row_log_loss
-from laser_core.study.summary import mean_error, p_value, student
+from laser_core.metrics.ranking import row_gauc, row_log_loss
+from laser_core.study.summary import POINT, half_width, mean_error, p_value, student, summarise
 from laser_core.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], pd.DataFrame]
 
-GAP_METRICS = ("auc", "log_loss", "accuracy")
+GAP_METRICS = ("auc", "gauc", "log_loss", "accuracy")
 LM_FAMILIES = ("llm", "llm+crm")
 ENOUGH = 3  # seeds from which on a comparison asks for more rows or more systems rather than for more seeds
 COMMON = 8  # genres or authors that are parts of their own
@@ -65,14 +67,14 @@ def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str
     Args:
         cells: Finished cells of one data set and one N, as `ResultStore.cells` gives them.
         baseline: (system, variant) to compare with.
-        metric: auc (paired DeLong test, users as clusters), log_loss or accuracy (paired mean, users as clusters).
+        metric: auc (paired DeLong test, users as clusters), gauc, log_loss or accuracy (paired mean, users as clusters).
 
     Returns:
         Columns system, variant, test_rows (common ones), seeds, gap, low, high, error and freedom (standard error of the gap and its
         degrees of freedom, Student's t), p, p_holm; a row a system other than the baseline.
 
     Raises:
-        UserError: No cell of the baseline, or another metric.
+        UserError: No cell of the baseline, another metric, or gauc where no test user has samples of both labels.
     """
     import pandas as pd
 
@@ -106,25 +108,69 @@ def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
 def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, float, int]:
     """(difference, its standard error over users, common samples) of two results."""
     both = joined(first, second)
-    labels, users = both["label"].to_numpy(), both["user"].to_numpy()
-    one, other = both["probability_1"].to_numpy(), both["probability_2"].to_numpy()
+    labels, users, one, other = _columns(both, "label", "user", "probability_1", "probability_2")
     if metric == "auc":
         test = delong(labels, one, other, users)
         return test.difference, test.standard_error, len(both)
-    if metric == "log_loss":
+    if metric == "gauc":
+        difference = row_gauc(labels, one, users) - row_gauc(labels, other, users)
+    elif metric == "log_loss":
         difference = row_log_loss(labels, one) - row_log_loss(labels, other)
     else:
         difference = ((one >= 0.5) == labels).astype(float) - ((other >= 0.5) == labels)
-    mean = difference.mean()
+    return _mean_over_users(difference, users)
+
+
+def _mean_over_users(values: np.ndarray, users: np.ndarray) -> tuple[float, float, int]:
+    """(mean, its standard error over users, samples) of what samples have; those without a number have no part in it."""
+    values, users = values[~np.isnan(values)], users[~np.isnan(values)]
+    if len(values) == 0:
+        raise UserError("no test user here has samples of both labels: there is nothing to order within a user")
+    mean = values.mean()
     _, place = np.unique(users, return_inverse=True)
-    share = np.bincount(place, weights=difference - mean) / len(difference)
+    share = np.bincount(place, weights=values - mean) / len(values)
     error = np.sqrt((share**2).sum() * len(share) / max(len(share) - 1, 1))
-    return float(mean), float(error), len(both)
+    return float(mean), float(error), len(values)
+
+
+def _columns(table: pd.DataFrame, *names: str) -> list[np.ndarray]:
+    return [table[name].to_numpy() for name in names]
 
 
 def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Two results' predictions (`ResultStore.predictions`) on common samples: row, label, user, probability_1 and probability_2."""
     return first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+
+
+def within_users(read: Read, cells: pd.DataFrame) -> pd.DataFrame:
+    """How well each system orders the samples of one and the same user: GAUC with 95 % intervals over seeds and test users.
+
+    Args:
+        cells: Finished cells of one data set.
+
+    Returns:
+        What `summarise` gives for these cells, and columns gauc, gauc_low, gauc_high, users and samples (users with samples of both
+        labels, and theirs), pairs (share of the pairs that AUC counts which are of one user).
+
+    Raises:
+        UserError: No test user has samples of both labels.
+    """
+    import pandas as pd
+
+    rows = []
+    for values, group in cells.groupby(POINT, sort=False, dropna=False):
+        found = []
+        for key in group["key"]:
+            labels, probabilities, users = _columns(read(key), "label", "probability", "user")
+            own = row_gauc(labels, probabilities, users)
+            found.append(_mean_over_users(own, users)[:2])
+        means, errors = np.array(found).T
+        value, half = means.mean(), half_width(means, errors)
+        many, samples = len(np.unique(users[~np.isnan(own)])), int((~np.isnan(own)).sum())
+        ends = {"gauc": value, "gauc_low": value - half, "gauc_high": value + half}
+        parts = {"users": many, "samples": samples, "pairs": pairs_within_users(labels, users)}
+        rows.append({**dict(zip(POINT, values, strict=True)), **ends, **parts})
+    return summarise(cells).merge(pd.DataFrame(rows), on=POINT)
 
 
 def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:
@@ -353,7 +399,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
     ground = ground.assign(test_rows=len(rows))
     ground.loc[more, ground.columns.intersection(_OF_ALL_ROWS)] = np.nan
     for place, key in ground.loc[more, "key"].items():
-        labels, probabilities, users = on_them(key)[["label", "probability", "user"]].to_numpy().T
+        labels, probabilities, users = _columns(on_them(key), "label", "probability", "user")
         value = auc(labels, probabilities)
         interval = percentile_interval(value, bootstrap_auc(labels, probabilities, users))
         ground.loc[place, ["auc", "auc_low", "auc_high"]] = value, interval.low, interval.high
@@ -367,10 +413,10 @@ class Verdict:
     shots: int | str
     with_lm: tuple[str, str]
     """(system, variant)"""
-    with_lm_auc: float
-    """mean on the common test rows and seeds, as is the other's"""
+    with_lm_value: float
+    """mean of the metric on the common test rows and seeds, as is the other's"""
     without_lm: tuple[str, str]
-    without_lm_auc: float
+    without_lm_value: float
     rivals: int
     """how many systems without a language model there were on these rows and seeds to choose the best from"""
     gap: float
@@ -401,24 +447,32 @@ class Verdict:
         return "" if one == other else f"With the language model {one:,} labels were learnt from, without {other:,}{why}."
 
 
-def verdict(read: Read, cells: pd.DataFrame, shots: int | str) -> Verdict | None:
+def verdict(read: Read, cells: pd.DataFrame, shots: int | str, metric: Literal["auc", "gauc"] = "auc") -> Verdict | None:
     """AUC of the best system with a language model minus that of the best without, at one N; None where either side is missing.
 
-    The best of each side is the one with the highest mean test AUC on the rows and seeds that all have in common: a choice that luck helps.
-    So each end of the interval is corrected (Bonferroni) for how many systems its side could choose from: the low end for those with, the
-    high end for those without.
+    The best of each side is the one with the highest mean on the rows and seeds of the test set that all have in common: a choice that
+    luck helps. So each end of the interval is corrected (Bonferroni) for how many systems its side could choose from: the low end for
+    those with, the high end for those without.
 
     Args:
         cells: Finished cells of one data set.
+        metric: gauc asks the same within users, and has no answer where no test user has samples of both labels.
     """
     ground, read = common_ground(read, cells[cells["shots"] == shots])
-    means = ground.groupby(["system", "variant"])["auc"].mean()
+    if ground.empty:
+        return None
+    if metric == "gauc":
+        stored = [_columns(read(key), "label", "probability", "user") for key in ground["key"]]
+        if pairs_within_users(stored[0][0], stored[0][2]) == 0:
+            return None
+        ground = ground.assign(gauc=[gauc(*columns) for columns in stored])
+    means = ground.groupby(["system", "variant"])[metric].mean()
     lm, rivals = ([place for place in means.index if side(*place) == own] for own in ("with", "without"))
     if not lm or not rivals:
         return None
     one, other = means[lm].idxmax(), means[rivals].idxmax()
     pair = ground[[place in (one, other) for place in zip(ground["system"], ground["variant"], strict=True)]]
-    found = gaps(read, pair, other)
+    found = gaps(read, pair, other, metric)
     if found.empty:
         return None
     row = found.iloc[0]
@@ -469,7 +523,7 @@ def labels_to_equal(
     by_user = np.array([draws(key) for key in own["key"]])
     wanted = seed_and_user_draws(own["auc"].to_numpy(), by_user, np.random.default_rng(0), means=2)
     rival = curve(draws, pd.concat(best))
-    return match_point(rival, found.with_lm_auc, wanted), rival.shots
+    return match_point(rival, found.with_lm_value, wanted), rival.shots
 
 
 def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float) -> float:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,8 @@ class _Report:
 
     def __init__(self, study: Study, store: ResultStore, planned: pd.DataFrame, cells: pd.DataFrame) -> None:
         self.study, self.planned, self.cells = study, planned, cells
-        self.read, self.record = cache(store.predictions), cache(store.read)
+        self.read, self.record, self.at_once = cache(store.predictions), cache(store.read), cache(store.at_once)
+        self.asked = cells[cells["key"].isin(store.asked_at_once())]
         self.summary = summarise(cells)
         self.titles = {name: datasets.about(name).title for name in cells["dataset"].unique()}
         self.curves = {name: contrast.curves(self._draws, cells[cells["dataset"] == name]) for name in self.titles}
@@ -131,6 +133,7 @@ class _Report:
             _figure(curve("log_loss"), "Log loss against the number of labels") if several else "",
             "<h3>Log loss: mean and 95 % interval</h3>",
             _means(points, "log_loss"),
+            self._within_users(name),
             self._beside_the_paper(name),
             self._needs_table(name),
             self._areas(name),
@@ -148,13 +151,10 @@ class _Report:
     def verdict(self, name: str) -> list[str]:
         """What the intervals allow to be said of one data set, a sentence a line."""
         cells = self.cells[self.cells["dataset"] == name]
-        found = []
-        for shots in cells.sort_values("train_rows")["shots"].drop_duplicates():
-            try:
-                found.append(contrast.verdict(self.read, cells, shots))
-            except FaultError:  # recorded without predictions: nothing can be paired
-                continue
-        lines = _verdict_sentences(entry for entry in found if entry is not None)
+        all_shots = cells.sort_values("train_rows")["shots"].drop_duplicates()
+        lines = _verdict_sentences(self._verdicts(self.read, cells, all_shots, "auc"))
+        asked = self.asked[self.asked["dataset"] == name]
+        lines += _verdict_sentences(self._verdicts(self.at_once, asked, all_shots, "gauc"), "gauc")
         lines += _needs_sentences(self.needs[self.needs["dataset"] == name])
         number, table = self._paper_table(name)
         lines += verdicts(number, table) if len(table) else []
@@ -164,6 +164,14 @@ class _Report:
             f"{figures.number(best['auc'], 3)} [{figures.number(best['auc_low'], 3)}; {figures.number(best['auc_high'], 3)}]."
         )
         return lines
+
+    def _verdicts(
+        self, read: contrast.Read, cells: pd.DataFrame, all_shots: Iterable[int | str], metric: Literal["auc", "gauc"]
+    ) -> Iterator[contrast.Verdict]:
+        for shots in all_shots:
+            with suppress(FaultError):  # recorded without predictions: nothing can be paired
+                if (found := contrast.verdict(read, cells, shots, metric)) is not None:
+                    yield found
 
     def _draws(self, key: str) -> np.ndarray:
         return contrast.auc_draws(self.record(key))
@@ -236,6 +244,19 @@ class _Report:
         head = f"<h3>AUC minus that of {_text(figures.system_label(*best))}, the best reference, with the most labels</h3>"
         note = "<p class=quiet>Paired DeLong tests over users and seeds; the last p allows for all questions of the table (Holm).</p>"
         return head + _html_table(["system", "difference", "p", "p, Holm", "test rows"], rows) + note
+
+    def _within_users(self, name: str) -> str:
+        """How well systems order one user's samples, of those that were asked at once."""
+        asked = self.asked[self.asked["dataset"] == name]
+        if asked.empty:
+            return ""
+        try:
+            points = contrast.within_users(self.at_once, asked)
+        except FaultError:  # the test set cannot be had here
+            return ""
+        note = f"{figures.METRICS['gauc'].help} Of the pairs that AUC counts {points['pairs'].mean():.1%} are of one user."
+        head = "<h3>GAUC, all of a user's test samples asked at once: mean and 95 % interval</h3>"
+        return f"{head}{_means(points, 'gauc')}<p class=quiet>{_text(note)}</p>"
 
     def _paper_table(self, name: str) -> tuple[int, pd.DataFrame]:
         """Which table of the paper one data set is set beside, and the two side by side."""
@@ -366,17 +387,18 @@ def _own_model(challenger: tuple[str, str], rivals: list[tuple[str, str]]) -> tu
     return next((rival for rival in alike if rival[0] == own), (alike or rivals)[0])
 
 
-def _verdict_sentences(found: Iterable[contrast.Verdict]) -> list[str]:
+def _verdict_sentences(found: Iterable[contrast.Verdict], metric: str = "auc") -> list[str]:
     """Verdicts in words, a sentence for all N at which the same was found of the same two systems."""
     alike: dict[tuple[Any, ...], list[contrast.Verdict]] = {}
     for entry in found:
         alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rival_is), []).append(entry)
     words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}
+    opening = "Within users, asked at once, with" if metric == "gauc" else "With"
     return [
-        f"With {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
-        f"{figures.system_label(*other)}, {rival_is}: AUC "
+        f"{opening} {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
+        f"{figures.system_label(*other)}, {rival_is}: {figures.METRICS[metric].label} "
         f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
-        + "".join(f" {told}" for told in dict.fromkeys(entry.labels_differ for entry in own) if told)
+        + "".join(f" {told}" for told in dict.fromkeys(entry.labels_differ for entry in own) if told and metric == "auc")
         for (one, says, other, rival_is), own in alike.items()
     ]
 

@@ -3,6 +3,8 @@
     <store>/<dataset>/<system>/<key>.json        settings, metrics, cost, provenance of one cell, with a checksum of its own
     <store>/<dataset>/<system>/<key>.parquet     column `probability` (float32, multiples of 2^-14), in the order of the cell's test set
     <store>/<dataset>/test-<hash>.parquet        columns `row`, `user`, `label`: a test set, shared by all cells that were scored on it
+    <store>/<dataset>/<system>/at-once/<key>.parquet    where it was asked for, columns `row`, `probability`: what the system says at the
+                                                 moment of each user's first test sample; provenance in the file's metadata
 
 A key is the hash of everything that decides a result, so a cell is written once and never changes. Each file appears by a rename, the
 JSON last: whatever happens in between, a cell is either there or not. Test sets of data that may not be redistributed stay in
@@ -19,8 +21,8 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +110,12 @@ class ResultStore:
         Raises:
             UserError: There is no such result.
         """
+        return self._read(key, self._checked)
+
+    def _read(self, key: str, reader: Callable[[Path], dict[str, Any] | None]) -> dict[str, Any]:
         for folder in self.folders:
             for path in folder.glob(f"*/*/{key}.json"):
-                record = self._checked(path)
+                record = reader(path)
                 if record is not None:
                     return record
         raise UserError(f"there is no result '{key}' in {self.folder}: `laser study status` lists what is there")
@@ -135,7 +140,7 @@ class ResultStore:
         """
         import pandas as pd
 
-        record = self.read(key)
+        record = self._read(key, self._skimmed)
         if record["status"] != "done":
             raise UserError(f"result '{key}' failed and has no predictions: {record['error']}")
         cell = record["cell"]
@@ -145,20 +150,38 @@ class ResultStore:
                 return self.test_set(record).assign(probability=pd.read_parquet(path)["probability"].to_numpy())
         raise FaultError(f"the predictions of result '{key}' are not in {self.folder}: run its study again")
 
+    def asked_at_once(self) -> set[str]:
+        """The keys of results whose systems were asked about all of a user's test samples at once (`laser_core.study.at_once`)."""
+        return {path.stem for folder in self.folders for path in folder.glob("*/*/at-once/*.parquet")}
+
+    def at_once(self, key: str) -> pd.DataFrame:
+        """Columns row, user, label, probability: what a result's system says of each user's test samples, asked at once.
+
+        Raises:
+            UserError: There is no such result.
+            FaultError: It was not asked at once, or the test set cannot be had.
+        """
+        import pandas as pd
+
+        record = self._read(key, self._skimmed)
+        for folder in self.folders:
+            path = folder / record["cell"]["dataset"] / record["cell"]["system"] / "at-once" / f"{key}.parquet"
+            if path.exists():
+                return self.test_set(record).merge(pd.read_parquet(path), on="row")
+        raise FaultError(f"result '{key}' was not asked at once: laser study at-once")
+
     def test_set(self, record: Mapping[str, Any]) -> pd.DataFrame:
         """Columns row, user, label of the samples that a result was scored on.
 
         Raises:
             FaultError: It is not stored, and the data set that it could be made from again is not here or has changed.
         """
-        import pandas as pd
-
         cell, name = record["cell"], record["test_set"]
         for folder in [*self.folders, private_folder()]:
             path = folder / cell["dataset"] / f"test-{name}.parquet"
             if path.exists():
                 try:
-                    return pd.read_parquet(path)
+                    return _table(path, path.stat().st_mtime_ns).copy(deep=False)
                 except (OSError, ValueError):
                     self._set_aside(path, "cannot be read")
         from laser_core import datasets
@@ -194,6 +217,16 @@ class ResultStore:
         # One line a part: diffs stay readable and long lists of numbers do not become long columns.
         lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in record.items())
         write_atomically(path, f"{{\n{lines}\n}}\n".encode())
+
+    def write_at_once(self, key: str, columns: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
+        """Keep what the system of a result says when asked at once: columns row, probability.
+
+        Raises:
+            FaultError: No space, or the folder cannot be written to.
+        """
+        cell = self._read(key, self._skimmed)["cell"]
+        content = _parquet(columns, byte_stream_split=True, metadata={"laser": canonical({"key": key, **provenance})})
+        write_atomically(self.folder / cell["dataset"] / cell["system"] / "at-once" / f"{key}.parquet", content)
 
     def write_test_set(self, cell: Mapping[str, Any], table: pd.DataFrame, private: bool) -> str:
         """Keep a test set if it is not there yet, in the home folder if it is private; returns its hash."""
@@ -277,6 +310,14 @@ class ResultStore:
             log.warning("%s could not be renamed (%s)", path.name, error.strerror)
 
 
+@lru_cache(maxsize=16)
+def _table(path: Path, _changed: int) -> pd.DataFrame:
+    """A test set, which many results share."""
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
 def private_folder() -> Path:
     """Where test sets of data that may not be redistributed are kept."""
     return get_settings().home / "test-sets"
@@ -342,14 +383,14 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _parquet(columns: Mapping[str, np.ndarray], byte_stream_split: bool = False) -> bytes:
+def _parquet(columns: Mapping[str, np.ndarray], byte_stream_split: bool = False, metadata: Mapping[str, str] | None = None) -> bytes:
     """Columns as the bytes of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
     split = {"use_dictionary": False, "use_byte_stream_split": True} if byte_stream_split else {}
-    pq.write_table(pa.table(dict(columns)), buffer, compression="zstd", **split)
+    pq.write_table(pa.table(dict(columns), metadata=dict(metadata or {})), buffer, compression="zstd", **split)
     return buffer.getvalue()
 
 

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 from laser_core import metrics
 from laser_core.errors import UserError
-from laser_core.metrics.ranking import midranks, row_log_loss
+from laser_core.metrics.ranking import midranks, row_gauc, row_log_loss
 
 
 @st.composite
@@ -89,3 +89,47 @@ def test_evaluate_names_all_four():
     labels, scores = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.3])
     assert set(metrics.evaluate(labels, scores)) == {"auc", "log_loss", "accuracy", "ece"}
     assert metrics.evaluate(labels, scores)["auc"] == 1.0
+
+
+@st.composite
+def predictions_of_users(draw):
+    """Labels and scores with many ties, and whose sample each is: users in any order, some with labels of one kind only."""
+    labels, scores = draw(predictions())
+    users = draw(st.lists(st.integers(3, 7), min_size=len(labels), max_size=len(labels)))
+    return labels, scores, np.array(users) * 1000
+
+
+@given(predictions_of_users())
+def test_gauc_is_each_users_own_auc_weighted_by_samples(case):
+    labels, scores, users = case
+    own = {user: (users == user) for user in users}
+    mixed = {user: mask for user, mask in own.items() if len(set(labels[mask])) == 2}
+    by_row = row_gauc(labels, scores, users)
+    for user, mask in own.items():
+        expected = sklearn.metrics.roc_auc_score(labels[mask], scores[mask]) if user in mixed else np.nan
+        np.testing.assert_allclose(by_row[mask], expected, atol=1e-12)
+    if mixed:
+        values = [sklearn.metrics.roc_auc_score(labels[mask], scores[mask]) for mask in mixed.values()]
+        weights = [mask.sum() for mask in mixed.values()]
+        assert metrics.gauc(labels, scores, users) == pytest.approx(np.average(values, weights=weights), abs=1e-12)
+    else:
+        with pytest.raises(UserError, match="both labels"):
+            metrics.gauc(labels, scores, users)
+
+
+@given(predictions_of_users())
+def test_pairs_within_users_by_brute_force(case):
+    labels, _, users = case
+    alike = users[labels == 1][:, None] == users[labels == 0][None, :]
+    assert metrics.pairs_within_users(labels, users) == pytest.approx(alike.mean(), abs=1e-12)
+
+
+def test_knowing_who_likes_much_is_worth_an_auc_and_no_gauc():
+    generator = np.random.default_rng(0)
+    users = np.repeat(np.arange(200), 30)
+    taste, appeal = generator.normal(size=200)[users], generator.normal(size=len(users))
+    labels = generator.random(len(users)) < 1 / (1 + np.exp(-2 * taste - appeal))
+    assert metrics.auc(labels, taste) > 0.75 and metrics.gauc(labels, taste, users) == 0.5
+    assert metrics.auc(labels, appeal) < 0.7 < metrics.gauc(labels, appeal, users)
+    shifted = appeal + generator.normal(size=200)[users] * 5  # a constant a user: another AUC, the same order within each
+    assert metrics.gauc(labels, shifted, users) == pytest.approx(metrics.gauc(labels, appeal, users), abs=1e-12)

@@ -11,9 +11,9 @@ from scipy.stats import t
 from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core.errors import UserError
-from laser_core.metrics import bootstrap_auc
+from laser_core.metrics import bootstrap_auc, gauc
 from laser_core.study import contrast
-from laser_core.study.summary import mean_error, p_value
+from laser_core.study.summary import MEANS, mean_error, p_value
 
 USERS, EACH = 60, 12
 
@@ -90,6 +90,71 @@ def test_log_loss_gap_and_its_error_over_users():
     generator = np.random.default_rng(1)
     drawn = [by_user[generator.integers(0, USERS, USERS)].mean() for _ in range(4000)]
     assert (row["high"] - row["low"]) / (2 * 1.959964) == pytest.approx(np.std(drawn), rel=0.05)
+
+
+def test_gaps_within_users_and_their_error():
+    """The gap is that of the users' own AUCs, weighted by samples; its error that of redrawing users, who have unequal numbers."""
+    read, cells = made_results({"din": 0.8, "deepfm": 0.5}, seeds=(0,), shots=(64,))
+
+    def uneven(key: str) -> pd.DataFrame:
+        table = read(key)
+        return table[(table["row"] // 3) % EACH < 2 + table["user"] % 10]
+
+    row = contrast.gaps(uneven, cells, ("deepfm", ""), "gauc").iloc[0]
+    one, other = (dict(list(uneven(f"{name}-64-0").groupby("user"))) for name in ("din", "deepfm"))
+    mixed = [user for user, part in one.items() if part["label"].nunique() == 2]
+    gaps = np.array([np.subtract(*(roc_auc_score(p[user]["label"], p[user]["probability"]) for p in (one, other))) for user in mixed])
+    sizes = np.array([len(one[user]) for user in mixed])
+    assert len(mixed) < USERS and row["test_rows"] == sizes.sum()
+    assert row["gap"] == pytest.approx(np.average(gaps, weights=sizes))
+    generator = np.random.default_rng(1)
+    drawn = [np.average(gaps[draw], weights=sizes[draw]) for draw in generator.integers(0, len(mixed), (4000, len(mixed)))]
+    assert row["error"] == pytest.approx(np.std(drawn), rel=0.05)
+
+
+def test_within_users_is_a_summary_with_gauc():
+    read, cells = made_results({"din": 0.8, "laser-llm": 1.6}, spare="laser-llm")
+    empty = {name: 0.0 for name in (*MEANS, "log_loss", "log_loss_low", "log_loss_high") if name not in cells}
+    cells = cells.assign(dataset="made", status="done", revision=1, data_version="1", current=True, **empty)
+    table = contrast.within_users(read, cells)
+    assert set(zip(table["system"], table["shots"], strict=True)) == {(s, n) for s in ("din", "laser-llm") for n in (64, 1024)}
+    row = table[(table["system"] == "din") & (table["shots"] == 64)].iloc[0]
+    values = [gauc(*read(f"din-64-{seed}")[["label", "probability", "user"]].to_numpy().T) for seed in (0, 1, 2)]
+    assert row["gauc"] == pytest.approx(np.mean(values)) and row["gauc_low"] < row["gauc"] < row["gauc_high"]
+    assert row["auc"] == pytest.approx(cells[cells["key"].str.startswith("din-64")]["auc"].mean()) and row["seeds"] == 3
+    assert row["pairs"] == pytest.approx(1 / USERS, rel=0.2)
+
+
+def test_what_nobody_can_order_has_no_gauc():
+    """One sample a user: no pair within any."""
+    read, cells = made_results({"din": 0.8, "laser-llm": 1.6}, shots=(64,))
+
+    def single(key: str) -> pd.DataFrame:
+        return read(key).drop_duplicates("user")
+
+    assert contrast.verdict(single, cells, 64, "gauc") is None
+    with pytest.raises(UserError, match="both labels"):
+        contrast.gaps(single, cells, ("din", ""), "gauc")
+
+
+def test_the_verdict_within_users_may_be_another():
+    """One system knows who likes much, the other what each likes: all pairs say the first, those of one user the second."""
+    generator = np.random.default_rng(2)
+    read, cells = made_results({"din": 0.0, "laser-llm": 0.0}, shots=(64,))
+    users = read("din-64-0")["user"].to_numpy()
+    taste, appeal = generator.normal(size=USERS + 1)[users], generator.normal(size=len(users))
+    labels = (generator.random(len(users)) < 1 / (1 + np.exp(-3 * taste - appeal))).astype(int)
+    knows = {"din": taste + 0.1 * appeal, "laser-llm": appeal + 0.1 * generator.normal(size=len(users))}
+
+    def planted(key: str) -> pd.DataFrame:
+        noise = 0.02 * np.random.default_rng(len(key)).normal(size=len(users))
+        return read(key).assign(label=labels, probability=1 / (1 + np.exp(-knows[key.rsplit("-", 2)[0]] - noise)))
+
+    cells["auc"] = [roc_auc_score(labels, planted(key)["probability"]) for key in cells["key"]]
+    overall, within = (contrast.verdict(planted, cells, 64, metric) for metric in ("auc", "gauc"))
+    assert overall.says == "behind" and within.says == "level" and within.gap == pytest.approx(0, abs=0.02), "both order as appeal does"
+    knows["din"] = taste
+    assert contrast.verdict(planted, cells, 64, "gauc").says == "ahead"
 
 
 def test_a_system_does_not_differ_from_itself():
@@ -253,7 +318,7 @@ def test_verdict_compares_on_common_rows_and_seeds():
         [roc_auc_score(*read(f"{name}-1200-{seed}")[["label", "probability"]].to_numpy().T) for seed in (0, 1, 2)]
         for name in ("laser-llm-counted", "stats-lr")
     ]
-    assert [found.with_lm_auc, found.without_lm_auc] == pytest.approx(np.mean(by_seed, axis=1))
+    assert [found.with_lm_value, found.without_lm_value] == pytest.approx(np.mean(by_seed, axis=1))
     assert found.gap == pytest.approx(np.mean(by_seed[0]) - np.mean(by_seed[1]))
 
 
@@ -270,7 +335,7 @@ def test_verdict_scores_all_on_the_rows_of_the_smallest():
         assert cell.system == "laser-llm" or cell.auc_low < cell.auc < cell.auc_high
         assert len(on_rows(cell.key)) == 300
     assert found.rival_is == "the only system without a language model asked about the same test samples"
-    assert found.without_lm_auc > cells[cells["system"] == "din"]["auc"].mean(), "the first 300 rows are the easy ones"
+    assert found.without_lm_value > cells[cells["system"] == "din"]["auc"].mean(), "the first 300 rows are the easy ones"
 
 
 def planted_curves(aucs, rows=100, seeds=(0, 1, 2)):
@@ -300,7 +365,7 @@ def test_labels_to_equal_follow_the_best_rival_at_each_n():
     assert shots.tolist() == [64, 256, 1024], "with 4,096 labels one of the two was not asked"
     assert contrast.labels_to_match(cells, ("din", ""), 0.66) == pytest.approx(1024)
 
-    beyond = dataclasses.replace(found, with_lm_auc=0.72)
+    beyond = dataclasses.replace(found, with_lm_value=0.72)
     higher, draws_of_it = planted_curves(aucs | {"laser-llm": {64: 0.72}})
     assert contrast.labels_to_equal(None, draws_of_it, higher, beyond)[0].value == np.inf
     assert contrast.labels_to_equal(None, draws, cells, dataclasses.replace(found, low=-0.01)) is None, "level: there is nothing to equal"

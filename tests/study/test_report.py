@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laser_core import systems
+from laser_core import figures, systems
 from laser_core.errors import UserError
-from laser_core.study import contrast, paper, report, runner
-from laser_core.study.spec import Study
+from laser_core.study import at_once, contrast, paper, report, runner
+from laser_core.study.spec import Grid, Study
 from laser_core.study.store import ResultStore
 from laser_core.study.summary import summarise
 from tests.study import fake
@@ -87,6 +87,29 @@ def test_report_without_predictions_still_has_curves(study, tmp_path):
     page = report.write_report(study, recorded, tmp_path / "out").read_text(encoding="utf-8")
     assert "The highest AUC is that of" in page
     assert "cannot be told apart" not in page  # nothing can be paired, so nothing is claimed
+
+
+def test_report_tells_who_is_better_within_users_where_that_was_asked(small, tmp_path):
+    """Two counting systems, one of them in the place of a language model: results asked at once get a table and a sentence."""
+    grid = Grid(datasets=("movielens-small",), systems=("history-lr", "stats-lr"), shots=(64,), seeds=(0, 1), test_rows=400)
+    counting = Study(name="mine", title="Mine", question="?", profile="full", grids=(grid,))
+    store = ResultStore(tmp_path / "runs")
+    run_here(counting, store.folder)
+    page = report.write_report(counting, store, tmp_path / "out").read_text(encoding="utf-8")
+    assert "asked at once" not in page
+    at_once.ask(store, store.cells())
+    page = report.write_report(counting, store, tmp_path / "out").read_text(encoding="utf-8")
+    table = page[page.index("<h3>GAUC, all of a user's test samples asked at once") :]
+    points = contrast.within_users(store.at_once, store.cells()).set_index("system")
+    for system in ("history-lr", "stats-lr"):
+        row = re.search(rf"<tr><td>{systems.get(system).label}</td><td>(\S+) <small>", table)
+        assert row[1] == figures.number(points.loc[system, "gauc"])
+    systems.SYSTEMS["stats-lr"] = dataclasses.replace(systems.SYSTEMS["stats-lr"], family="llm")
+    try:
+        page = report.write_report(counting, store, tmp_path / "out").read_text(encoding="utf-8")
+    finally:
+        systems.SYSTEMS["stats-lr"] = dataclasses.replace(systems.SYSTEMS["stats-lr"], family="reference")
+    assert re.search(r"Within users, asked at once, with 64 labels, Stats-LR .*? History-LR, .*?: GAUC", page)
 
 
 def test_report_of_nothing_names_the_command(small, registry, tmp_path):

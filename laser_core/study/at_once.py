@@ -1,0 +1,137 @@
+"""All of a user's test items asked about at one moment, as a recommender ranks them: what came of the first is not known at the second.
+
+The study's test samples are asked one after another, as in the paper: the history of each holds all ratings before it, those of earlier
+test samples too. So within one user the history moves against the answer: after a liked item the liked share is higher, and that item is
+not among those still to come (Miller and Sanjurjo 2018 on streaks). Asked at once, all of a user's samples have one history, and only the
+targets tell them apart. A system is fitted anew for it, as results keep predictions, not models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laser_core import datasets, systems
+from laser_core.datasets.dataset import CTRDataset
+from laser_core.errors import UserError
+from laser_core.progress import Progress, no_progress
+from laser_core.recommender import Recommender
+from laser_core.study.cell import made_with
+from laser_core.study.store import ResultStore, rounded
+from laser_core.study.worker import claim
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 20  # of a user's samples: each more costs another pass over the users
+
+
+def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progress) -> int:
+    """Ask for each of some results again, at once, what its system says, and keep that beside it; returns how many were asked.
+
+    What is there stays, so a call that was broken off goes on where it was, and several processes share the work.
+
+    Args:
+        cells: Finished results of today's code and data, as `ResultStore.cells` gives them.
+
+    Raises:
+        UserError: A data set in which no user has several test samples.
+        FaultError: The store cannot be written to.
+    """
+    asked, there = 0, store.asked_at_once()
+    todo = cells[~cells["key"].isin(there)].sort_values(["train_rows", "key"])
+    for number, row in enumerate(todo.itertuples()):
+        progress(" ".join(f"{row.system} {row.variant}, N = {row.shots}, seed {row.seed}".split()), number, len(todo))
+        with claim(store, f"at-once-{row.key}") as mine:
+            if mine and row.key not in store.asked_at_once():
+                store.write_at_once(row.key, *_asked(store, row.key))
+                asked += 1
+    return asked
+
+
+def _asked(store: ResultStore, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(columns, provenance) of one result as `ResultStore.write_at_once` takes them."""
+    record, started = store.read(key), datetime.now(UTC)
+    cell = record["cell"]
+    dataset = datasets.load(cell["dataset"])
+    rows = dataset.test_rows(cell["test_rows"])
+    if np.bincount(dataset.sample_user(rows)).max() < 2:
+        raise UserError(f"no user of {cell['dataset']} has several test samples: there is nothing to ask at once")
+    system = systems.create(cell["system"], **cell["options"])
+    shots, valid_rows = dataset.shots(cell["shots"], cell["seed"]), dataset.validation_rows(cell["shots"], cell["seed"])
+    system.fit(dataset, shots, valid_rows, seed=cell["seed"])
+    asked, probabilities = predict_at_once(system, dataset, rows)
+    stored = store.predictions(key).set_index("row").loc[asked, "probability"].to_numpy()
+    provenance = made_with(started, record["provenance"]["threads"], systems.get(cell["system"]).needs)
+    differs = float(np.abs(rounded(system.predict(dataset, asked)) - stored).max())
+    return {"row": asked.astype(np.int32), "probability": rounded(probabilities)}, {**provenance, "refit_differs": differs}
+
+
+def predict_at_once(
+    system: Recommender, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a fitted system says of test samples at the moment of each user's first one.
+
+    Args:
+        rows: Test samples; of a user's the first `MOST` are asked about.
+
+    Returns:
+        (asked,) the samples that were asked about, ascending, and (asked,) float64 probabilities.
+    """
+    asked, said = [], []
+    for data, places, originals in slices(dataset, rows):
+        asked.append(originals)
+        said.append(system.predict(data, places, progress=progress))
+    asked, said = np.concatenate(asked), np.concatenate(said)
+    order = np.argsort(asked)
+    return asked[order], said[order]
+
+
+def slices(dataset: CTRDataset, rows: np.ndarray) -> Iterator[tuple[CTRDataset, np.ndarray, np.ndarray]]:
+    """The data set without anything that follows a user's first test sample, but for one sample a user: the first, the second, ...
+
+    Every code keeps its meaning and the version stays, so any fitted system predicts on a slice as on the whole (as `explain.what_if`).
+
+    Args:
+        rows: Test samples.
+
+    Yields:
+        A slice, (users,) its test samples, and (users,) their numbers in `dataset`.
+    """
+    rows = rows[np.argsort(dataset.sample_event[rows], kind="stable")]  # user after user, each user's in time order
+    users, first, own = np.unique(dataset.sample_user(rows), return_index=True, return_inverse=True)
+    turn = np.arange(len(rows)) - first[own]  # which of its user's samples each is
+    begin = np.full(dataset.users + 1, dataset.events)
+    begin[users] = dataset.sample_event[rows[first]]
+    before = np.arange(dataset.events) < begin[dataset.event_user]
+    for number in range(min(MOST, int(turn.max(initial=-1)) + 1)):
+        originals = rows[turn == number]
+        kept = before.copy()
+        kept[dataset.sample_event[originals]] = True
+        yield _only(dataset, kept, originals)
+
+
+def _only(dataset: CTRDataset, kept: np.ndarray, test: np.ndarray) -> tuple[CTRDataset, np.ndarray, np.ndarray]:
+    """The data set with these events only, (events,) a mask, and these test samples."""
+    place = np.cumsum(kept) - 1  # of each event among those that are kept
+    left = np.cumsum(np.bincount(dataset.event_user[kept], minlength=dataset.users + 1))
+    stays = np.flatnonzero(kept[dataset.sample_event])
+    number = np.full(dataset.samples, -1)
+    number[stays] = np.arange(len(stays))
+    train, valid = (number[rows][number[rows] >= 0] for rows in (dataset.train, dataset.valid))
+    parts = {name: getattr(dataset, f"event_{name}")[kept] for name in ("user", "item", "rating", "label")}
+    made = dataclasses.replace(
+        dataset,
+        **{f"event_{name}": values for name, values in parts.items()},
+        event_time=dataset.event_time[kept] if len(dataset.event_time) else dataset.event_time,
+        user_offsets=np.concatenate([[0], left]),
+        sample_event=place[dataset.sample_event[stays]],
+        train=train,
+        valid=valid,
+        test=number[test],
+    )
+    return made, number[test], test

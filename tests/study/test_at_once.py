@@ -1,0 +1,126 @@
+"""Asking about all of a user's test items at one moment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from laser_core import datasets, metrics
+from laser_core.errors import FaultError, UserError
+from laser_core.study import at_once, contrast
+from laser_core.study.spec import Grid, Study
+from laser_core.study.store import ResultStore
+from laser_core.systems import create
+from tests.study.test_runner import run_here
+
+
+def test_a_slice_asks_one_sample_a_user_after_the_history_before_the_first(small):
+    rows = small.test_rows(700)
+    asked = []
+    for turn, (data, places, originals) in enumerate(at_once.slices(small, rows)):
+        assert len(np.unique(small.sample_user(originals))) == len(originals) and np.array_equal(data.test, places)
+        np.testing.assert_array_equal(data.labels(places), small.labels(originals))
+        np.testing.assert_array_equal(data.sample_item(places), small.sample_item(originals))
+        for place, original in zip(places[::7], originals[::7], strict=True):
+            user = small.event_user[small.sample_event[original]]
+            own = np.sort(small.sample_event[rows[small.sample_user(rows) == user]])
+            assert small.sample_event[original] == own[turn]
+            before = np.arange(small.user_offsets[user], own[0])
+            after = data.history_events(place, 0)
+            for name in ("item", "rating", "label", "user"):
+                values = getattr(small, f"event_{name}")[before]
+                np.testing.assert_array_equal(getattr(data, f"event_{name}")[after], values)
+        asked.append(originals)
+    assert set(np.concatenate(asked)) <= set(rows) and len(np.concatenate(asked)) == len(set(np.concatenate(asked)))
+    most = pd.Series(small.sample_user(rows)).value_counts().max()
+    assert turn + 1 == min(most, at_once.MOST)
+
+
+def test_training_samples_of_a_slice_are_those_before(small):
+    data, _, _ = next(at_once.slices(small, small.test))
+    begin = {
+        user: small.sample_event[small.test[small.sample_user(small.test) == user]].min() for user in set(small.sample_user(small.test))
+    }
+    kept = [row for row in small.train if small.sample_event[row] < begin.get(small.sample_user(np.array([row]))[0], small.events)]
+    np.testing.assert_array_equal(data.sample_item(data.train), small.sample_item(np.array(kept)))
+    np.testing.assert_array_equal(data.labels(data.train), small.labels(np.array(kept)))
+    assert data.version == small.version and data.users == small.users
+
+
+def test_what_only_knows_the_user_has_no_order_at_once(small):
+    """The liked share of the last ratings: below one half where its own answers come back to it, one half where they do not."""
+
+    class LikedShare:
+        def predict(self, data, rows, progress=None):
+            liked = np.concatenate([[0], np.cumsum(data.event_label)])
+            start, end = data.history_start(rows, 30), data.sample_event[rows]
+            return (liked[end] - liked[start]) / np.maximum(end - start, 1)
+
+    labels, users = small.labels(small.test), small.sample_user(small.test)
+    usual = LikedShare().predict(small, small.test)
+    asked, said = at_once.predict_at_once(LikedShare(), small, small.test)
+    np.testing.assert_array_equal(asked, small.test)
+    assert metrics.gauc(labels, usual, users) < 0.45
+    assert metrics.gauc(labels, said, users) == 0.5
+    assert metrics.auc(labels, said) > 0.7
+
+
+@pytest.mark.parametrize("name", ["stats-lr", "deepfm", "sim", "laser-crm"])
+def test_the_first_sample_of_a_user_is_asked_as_ever(small, name):
+    pytest.importorskip("torch")
+    options = {"stats-lr": {}, "laser-crm": {"epochs": 1, "vectors": "random"}}.get(name, {"epochs": 1})
+    system = create(name, **options).fit(small, small.shots(64, 0), small.validation_rows(64, 0), seed=0)
+    rows = small.test_rows(400)
+    asked, said = at_once.predict_at_once(system, small, rows)
+    usual = system.predict(small, asked)
+    event = small.sample_event[asked]
+    first = event == pd.Series(event).groupby(small.sample_user(asked)).transform("min").to_numpy()
+    np.testing.assert_allclose(said[first], usual[first], atol=1e-6)
+    assert np.abs(said[~first] - usual[~first]).max() > 1e-4, "the others have a longer history as usual"
+
+
+@pytest.fixture
+def study() -> Study:
+    grid = Grid(datasets=("movielens-small",), systems=("history-lr", "stats-lr"), shots=(64,), seeds=(0, 1), test_rows=500)
+    return Study(name="mine", title="Mine", question="?", profile="full", grids=(grid,))
+
+
+def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
+    store = ResultStore(tmp_path)
+    run_here(study, tmp_path)
+    cells = store.cells()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert at_once.ask(store, cells[cells["system"] == "history-lr"]) == 2
+    assert at_once.ask(store, cells) == 2, "two were there"
+    assert at_once.ask(store, cells) == 0
+    assert store.asked_at_once() == set(cells["key"])
+    assert all(path.read_bytes() == content for path, content in before.items()), "results stay as they are"
+    assert len(store.cells()) == len(cells)
+    key = cells["key"].iloc[0]
+    table, usual = store.at_once(key), store.predictions(key)
+    assert set(table["row"]) <= set(usual["row"]) and list(table.columns) == ["row", "user", "label", "probability"]
+    path = next(tmp_path.glob(f"*/*/at-once/{key}.parquet"))
+    assert b'"refit_differs":0.0' in pq.read_schema(path).metadata[b"laser"]
+    points = contrast.within_users(store.at_once, cells)
+    assert points["gauc"].between(0.3, 0.9).all() and len(points) == 2
+
+
+def test_what_was_not_asked_names_the_command(small, study, tmp_path):
+    run_here(study, tmp_path)
+    store = ResultStore(tmp_path)
+    with pytest.raises(FaultError, match="laser study at-once"):
+        store.at_once(store.cells()["key"].iloc[0])
+
+
+def test_single_samples_are_not_asked_at_once(small, study, tmp_path, monkeypatch):
+    run_here(study, tmp_path)
+    store = ResultStore(tmp_path)
+    _, first = np.unique(small.sample_user(small.test), return_index=True)
+    single = dataclasses.replace(small, test=small.test[np.sort(first)])
+    monkeypatch.setattr(datasets, "load", lambda name: single)
+    with pytest.raises(UserError, match="no user of movielens-small has several test samples"):
+        at_once.ask(store, store.cells())

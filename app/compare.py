@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
@@ -9,12 +10,14 @@ import streamlit as st
 import words
 from shared import (
     CARRIED,
+    at_once,
     choose_dataset,
     choose_metric,
     choose_shots,
     choose_systems,
     heading,
     need_results,
+    not_asked,
     not_run,
     number_column,
     of_series,
@@ -27,8 +30,10 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
+    store,
     text_column,
     titles,
+    within_users,
 )
 from state import carried, choose
 
@@ -40,6 +45,7 @@ from laser_core.systems import SYSTEMS
 VIEWS = {
     "table": "The paper beside ours",
     "gaps": "Against a baseline",
+    "within": "Within users",
     "roc": "ROC",
     "calibration": "Calibration",
     "scores": "Scores",
@@ -90,8 +96,10 @@ if shown["test_rows"].nunique() > 1:
 
 
 @st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
-def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str) -> pd.DataFrame:
-    return contrast.gaps(partial(predictions, origin), cells, baseline, metric)
+def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str, asked_at_once: bool = False) -> pd.DataFrame:
+    if asked_at_once:
+        cells = cells[cells["key"].isin(store(origin).asked_at_once())]
+    return contrast.gaps(partial(at_once if asked_at_once else predictions, origin), cells, baseline, metric)
 
 
 @st.cache_data(show_spinner="Slicing the test set …", max_entries=64)
@@ -110,8 +118,8 @@ def best_of(kinds: tuple[str, ...]) -> str | None:
     return None if own.empty else next(iter(series_of(own.sort_values("auc", ascending=False))))
 
 
-def choose_series(key: str, label: str, default: str | None = None) -> tuple[str, str]:
-    known = series_of(shown)
+def choose_series(key: str, label: str, default: str | None = None, known: Mapping[str, tuple[str, str]] | None = None) -> tuple[str, str]:
+    known = series_of(shown) if known is None else known
     return known[choose(key, label, list(known), default=default, name=lambda one: figures.system_label(*known[one]))]
 
 
@@ -188,9 +196,47 @@ def against_a_baseline() -> None:
         st.info(f"A paired gap is not defined for the {measure.label}: choose AUC, log loss or accuracy.", icon=":material/touch_app:")
         return
     baseline = choose_series("baseline", "Baseline", best_of(("reference",)))
-    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it")  # a pair of 97,002 samples takes its time
-    pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])
-    table = gap_table(chosen.origin, of_series(cells, pairs), baseline, metric)
+    show_gaps(baseline, choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it"), metric)
+
+
+def inside_users() -> None:
+    """Does a system know who likes much, or what a user likes more?"""
+    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
+    if drawn.empty:
+        st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
+        return
+    table = within_users(chosen.origin, cells.merge(drawn[summary.POINT]))
+    if table.empty:
+        not_asked()
+        return
+    st.markdown(
+        f"AUC asks about any two test samples. Here {table['pairs'].mean():.1%} of its pairs are of one user, so a system that knows "
+        "which users like much has a high AUC. GAUC asks about the pairs of one user only: does the system know what this user likes "
+        "more? For it each system was asked about all of a user's items at the moment of the first, as a recommender ranks them."
+    )
+    show_figure(
+        figures.within_users(table, scale),
+        f"within-{dataset}-{shots}",
+        f"Dot plot: GAUC and AUC of {len(table)} systems on {titles()[dataset]} at N = {shots_name(shots)}.",
+        table,
+    )
+    absent = len(series_of(drawn)) - len(series_of(table))
+    st.caption(
+        f"{int(table['users'].max()):,} test users have samples of both labels. The rings are AUC as everywhere else, asked one by one."
+        + (f" {absent} of the systems chosen {'were' if absent > 1 else 'was'} not asked at once." if absent else "")
+    )
+    asked = series_of(table)
+    baseline = choose(
+        "baseline", "Baseline", list(asked), default=best_of(("reference",)), name=lambda one: figures.system_label(*asked[one])
+    )
+    show_gaps(asked[baseline], table, "gauc", asked_at_once=True)
+
+
+def show_gaps(baseline: tuple[str, str], drawn: pd.DataFrame, metric: str, asked_at_once: bool = False) -> None:
+    """The paired gaps of some systems to one, as a figure and a table."""
+    measure = figures.METRICS[metric]
+    pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])  # a pair of 97,002 samples takes its time
+    table = gap_table(chosen.origin, of_series(cells, pairs), baseline, metric, asked_at_once)
     if table.empty:
         st.info("Nothing to compare: choose at least two systems that share a seed.", icon=":material/touch_app:")
         return
@@ -347,6 +393,7 @@ view = choose("view", "Look closer", list(VIEWS), name=VIEWS.get, kind="buttons"
 {
     "table": beside_the_paper,
     "gaps": against_a_baseline,
+    "within": inside_users,
     "roc": roc,
     "calibration": calibration,
     "scores": scores,

@@ -14,6 +14,7 @@ from shared import (
     heading,
     in_order,
     need_results,
+    not_asked,
     not_run,
     number_column,
     of_series,
@@ -26,6 +27,7 @@ from shared import (
     show_table,
     text_column,
     titles,
+    within_users,
 )
 from state import choose, choose_many, switch
 
@@ -53,7 +55,7 @@ first, second, third, fourth = st.columns(4, vertical_alignment="bottom")
 with first:
     dataset = choose_dataset(chosen.datasets())
 with second:
-    metric = choose_metric()
+    metric = choose_metric(all_known=True)
 with third:
     x = choose("x", "Across", list(figures.X_AXES), name=ACROSS.get)
 points = chosen.summary(dataset)
@@ -74,6 +76,12 @@ shown = choose_systems(points, leading=points)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
+if metric == "gauc":
+    shown = within_users(chosen.origin, cells.merge(shown[summary.POINT]))
+    if shown.empty:
+        not_asked()
+        st.stop()
+    st.caption("GAUC of the results whose systems were asked about all of a user's test items at one moment, as a recommender ranks them.")
 if x == "price":
     with st.container(border=True):
         st.markdown("**Your hardware**")

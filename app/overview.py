@@ -12,6 +12,7 @@ import streamlit as st
 import words
 from shared import (
     CARRIED,
+    at_once,
     choose_dataset,
     four_places,
     heading,
@@ -25,6 +26,7 @@ from shared import (
     shots_in_order,
     shots_name,
     show_figure,
+    store,
     titles,
 )
 from state import carried, choose, switch
@@ -53,6 +55,12 @@ WAYS = (
 @st.cache_data(show_spinner="Weighing the evidence …", max_entries=32)
 def verdict_of(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.Verdict | None:
     return contrast.verdict(partial(predictions, origin), cells, shots)
+
+
+@st.cache_data(show_spinner="Looking within users …", max_entries=32)
+def verdict_within_users(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.Verdict | None:
+    """Of the systems that were asked about all of a user's test samples at once."""
+    return contrast.verdict(partial(at_once, origin), cells, shots, "gauc")
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -95,6 +103,16 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
         f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, {found.rival_is}: "
         f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} test samples, "
         f"{seeds_name(found.seeds)})." + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
+    )
+
+
+def sentence_within(found: contrast.Verdict) -> str:
+    """The verdict within users in words, safe for Markdown."""
+    says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
+    return (
+        f"Asked at one moment which of a user's next items the user likes more, **{safe(found.with_lm)}** {says} "
+        f"**{safe(found.without_lm)}**, the best of {found.rivals} without a language model: **{found.gap:+.3f} GAUC** "
+        f"({found.low:+.3f} to {found.high:+.3f}, {seeds_name(found.seeds)})."
     )
 
 
@@ -264,6 +282,9 @@ with st.container(border=True):
         )
     else:
         st.markdown(sentence(found, dataset))
+        asked = cells[cells["key"].isin(store(chosen.origin).asked_at_once())]
+        if (within := verdict_within_users(chosen.origin, asked, shots)) is not None:
+            st.markdown(sentence_within(within), help=figures.METRICS["gauc"].help)
         if found.labels_differ:
             st.caption(found.labels_differ)
         if others := asked_elsewhere(cells, found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError
 from laser_core.settings import get_settings
-from laser_core.study import paper, planning, summary
+from laser_core.study import contrast, paper, planning, summary
 from laser_core.study.store import ResultStore
 from laser_core.systems import SYSTEMS
 
@@ -64,6 +65,12 @@ def _summary(cells: pd.DataFrame) -> pd.DataFrame:
 def predictions(origin: str, key: str) -> pd.DataFrame:
     """The stored predictions of one result (results never change, so they are read once)."""
     return store(origin).predictions(key)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def at_once(origin: str, key: str) -> pd.DataFrame:
+    """What the system of one result says of each user's test samples at one moment."""
+    return store(origin).at_once(key)
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -186,10 +193,32 @@ def choose_dataset(known: list[str], all_known: bool = False, default: str | Non
     return choose("dataset", "Data set", options, default=default, name=title_of)
 
 
-def choose_metric() -> str:
-    """A quality measure, explained."""
-    explained = "\n\n".join(f"**{metric.label}**: {metric.help}" for metric in figures.METRICS.values())
-    return choose("metric", "Metric", list(figures.METRICS), name=lambda name: figures.METRICS[name].label, help=explained)
+def choose_metric(all_known: bool = False) -> str:
+    """A quality measure, explained: one that is stored with every result, or with `all_known` any."""
+    known = {name: metric for name, metric in figures.METRICS.items() if metric.stored or all_known}
+    explained = "\n\n".join(f"**{metric.label}**: {metric.help}" for metric in known.values())
+    return choose("metric", "Metric", list(known), name=lambda name: known[name].label, help=explained)
+
+
+def within_users(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """GAUC of those of some results whose systems were asked about all of a user's test samples at once; empty where none was."""
+    asked = cells[cells["key"].isin(store(origin).asked_at_once())]
+    return asked if asked.empty else _within_users(origin, asked)
+
+
+@st.cache_data(show_spinner="Looking within users …", max_entries=64)
+def _within_users(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    return contrast.within_users(partial(at_once, origin), cells)
+
+
+def not_asked() -> None:
+    """Say that nothing was asked at once, and what does so."""
+    st.info(
+        "How well a system orders one user's items is told where it was asked about all of them at once, which none of these results was. "
+        "On data whose test users have several samples, this asks:",
+        icon=":material/hourglass_empty:",
+    )
+    st.code("laser study at-once within-users", language="bash")
 
 
 def shots_in_order(values: pd.Series) -> list[Any]:

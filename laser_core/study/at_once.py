@@ -74,7 +74,7 @@ def _asked(store: ResultStore, key: str) -> tuple[dict[str, np.ndarray], dict[st
 def predict_at_once(
     system: Recommender, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a fitted system says of test samples at the moment of each user's first one.
+    """What a fitted system says of test samples at the moment of each user's first one (of the whole test split, whatever `rows`).
 
     Args:
         rows: Test samples; of a user's the first `MOST` are asked about.
@@ -103,10 +103,10 @@ def slices(dataset: CTRDataset, rows: np.ndarray) -> Iterator[tuple[CTRDataset, 
         A slice, (users,) its test samples, and (users,) their numbers in `dataset`.
     """
     rows = rows[np.argsort(dataset.sample_event[rows], kind="stable")]  # user after user, each user's in time order
-    users, first, own = np.unique(dataset.sample_user(rows), return_index=True, return_inverse=True)
+    _, first, own = np.unique(dataset.sample_user(rows), return_index=True, return_inverse=True)
     turn = np.arange(len(rows)) - first[own]  # which of its user's samples each is
     begin = np.full(dataset.users + 1, dataset.events)
-    begin[users] = dataset.sample_event[rows[first]]
+    np.minimum.at(begin, dataset.sample_user(dataset.test), dataset.sample_event[dataset.test])
     before = np.arange(dataset.events) < begin[dataset.event_user]
     for number in range(min(MOST, int(turn.max(initial=-1)) + 1)):
         originals = rows[turn == number]

@@ -149,8 +149,8 @@ def within_users(read: Read, cells: pd.DataFrame) -> pd.DataFrame:
         cells: Finished cells of one data set.
 
     Returns:
-        What `summarise` gives for these cells, and columns gauc, gauc_low, gauc_high, users and samples (users with samples of both
-        labels, and theirs), pairs (share of the pairs that AUC counts which are of one user).
+        What `summarise` gives for these cells, but test_rows being those of users with samples of both labels, and columns gauc, gauc_low,
+        gauc_high, users (how many those are), pairs (share of the pairs that AUC counts which are of one user).
 
     Raises:
         UserError: No test user has samples of both labels.
@@ -166,11 +166,12 @@ def within_users(read: Read, cells: pd.DataFrame) -> pd.DataFrame:
             found.append(_mean_over_users(own, users)[:2])
         means, errors = np.array(found).T
         value, half = means.mean(), half_width(means, errors)
-        many, samples = len(np.unique(users[~np.isnan(own)])), int((~np.isnan(own)).sum())
+        mixed = ~np.isnan(own)
         ends = {"gauc": value, "gauc_low": value - half, "gauc_high": value + half}
-        parts = {"users": many, "samples": samples, "pairs": pairs_within_users(labels, users)}
+        parts = {"users": len(np.unique(users[mixed])), "asked": int(mixed.sum()), "pairs": pairs_within_users(labels, users)}
         rows.append({**dict(zip(POINT, values, strict=True)), **ends, **parts})
-    return summarise(cells).merge(pd.DataFrame(rows), on=POINT)
+    table = summarise(cells).merge(pd.DataFrame(rows), on=POINT)
+    return table.assign(test_rows=table.pop("asked"))
 
 
 def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:

@@ -68,10 +68,9 @@ def export(store: ResultStore, cells: pd.DataFrame, folder: Path, predictions: b
     copied = 0
     for row in cells[cells["status"] == "done"].itertuples():
         source, place = Path(row.folder) / row.dataset, folder / row.dataset
-        names = [f"{row.system}/{row.key}.parquet", f"test-{row.test_set}.parquet"] if predictions else []
+        optional = [f"test-{row.test_set}.parquet", f"{row.system}/at-once/{row.key}.parquet"]
+        names = [f"{row.system}/{row.key}.parquet", *(name for name in optional if (source / name).exists())] if predictions else []
         for name in [*names, f"{row.system}/{row.key}.json"]:  # the record last, as when it was first written
-            if name.startswith("test-") and not (source / name).exists():
-                continue
             try:
                 content = (source / name).read_bytes()
             except OSError as error:
@@ -103,7 +102,8 @@ def waste(store: ResultStore, older: bool = False) -> list[Waste]:
         own = table[(table["folder"] == str(store.folder)) & ~table["current"].astype(bool)]
         for row in own.itertuples():
             record = store.folder / row.dataset / row.system / f"{row.key}.json"
-            files = [path for path in (record, record.with_suffix(".parquet")) if path.exists()]
+            beside = record.with_suffix(".parquet"), record.parent / "at-once" / f"{row.key}.parquet"
+            files = [path for path in (record, *beside) if path.exists()]
             found += [Waste(path, f"of revision {row.revision}, data {row.data_version}", path.stat().st_size) for path in files]
     return found
 
@@ -135,6 +135,9 @@ def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.glob("*/*/*.parquet")):
         if not path.with_suffix(".json").exists() and not _in_work(path, folder):
             yield path, "predictions without a record"
+    for path in sorted(folder.glob("*/*/at-once/*.parquet")):
+        if not (path.parent.parent / f"{path.stem}.json").exists():
+            yield path, "asked at once, but without a record"
 
 
 def _in_work(path: Path, folder: Path) -> bool:

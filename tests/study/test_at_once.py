@@ -11,7 +11,7 @@ import pytest
 
 from laser_core import datasets, metrics
 from laser_core.errors import FaultError, UserError
-from laser_core.study import at_once, contrast
+from laser_core.study import at_once, contrast, upkeep
 from laser_core.study.spec import Grid, Study
 from laser_core.study.store import ResultStore
 from laser_core.systems import create
@@ -116,6 +116,21 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     assert b'"refit_differs":0.0' in pq.read_schema(path).metadata[b"laser"]
     points = contrast.within_users(store.at_once, cells)
     assert points["gauc"].between(0.3, 0.9).all() and len(points) == 2
+
+
+def test_what_was_asked_is_handed_on_and_cleared_away_with_its_result(small, study, tmp_path):
+    store = ResultStore(tmp_path / "runs")
+    run_here(study, store.folder)
+    cells = store.cells()
+    at_once.ask(store, cells.head(2))
+    upkeep.export(store, cells, tmp_path / "out")
+    copy = ResultStore(tmp_path / "out")
+    assert copy.asked_at_once() == set(cells["key"].head(2))
+    pd.testing.assert_frame_equal(copy.at_once(cells["key"][0]), store.at_once(cells["key"][0]))
+    assert not upkeep.waste(store)
+    next(store.folder.glob(f"*/*/{cells['key'][0]}.json")).unlink()
+    next(store.folder.glob(f"*/*/{cells['key'][0]}.parquet")).unlink()
+    assert [(entry.path.parent.name, entry.path.stem) for entry in upkeep.waste(store)] == [("at-once", cells["key"][0])]
 
 
 def test_what_was_not_asked_names_the_command(small, study, tmp_path):

@@ -22,6 +22,7 @@ from shared import (
     number_column,
     of_series,
     open_dataset,
+    options_in_words,
     paper_values,
     predictions,
     results,
@@ -89,6 +90,7 @@ show_figure(
     f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
 )
+options_in_words(shown)
 if shown["test_rows"].nunique() > 1:
     st.caption(
         "Not all of these were scored on the same test samples, so their order may be chance: “Against a baseline” compares on common ones."

@@ -18,6 +18,7 @@ from shared import (
     not_run,
     number_column,
     of_series,
+    options_in_words,
     paper_values,
     record,
     results,
@@ -152,6 +153,7 @@ show_figure(
     f"{titles()[dataset]}. Best: {winner}.",
     shown,
 )
+options_in_words(shown)
 
 if baseline:
     base_name = figures.system_label(*baseline)

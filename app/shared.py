@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from state import amount, choose, choose_many, switch
 from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError
+from laser_core.options import options_of
 from laser_core.settings import get_settings
 from laser_core.study import contrast, paper, planning, summary
 from laser_core.study.store import ResultStore
@@ -345,6 +347,23 @@ def not_run(systems: list[str], dataset: str, where: str, shots: Any = None) -> 
             st.markdown(labels)
             text = f"laser study run {study}" if study else own_study(planning.study_text(dataset, names, ALL if shots is None else shots))
             st.code(text, language="bash", wrap_lines=True)
+
+
+def options_in_words(shown: pd.DataFrame) -> None:
+    """What the options in the names of systems mean, where any has some."""
+    rows = {}
+    for system, variant in series_of(shown).values():
+        known = options_of(system) if system in SYSTEMS else {}
+        for name in re.findall(r"(?:^|, )(\w+)=", variant):
+            if name in known:
+                rows.setdefault((name, known[name].words), []).append((SYSTEMS[system].label, known[name].usual))
+    if not rows:
+        return
+    with st.expander("What the words in brackets mean"):
+        for (name, words_of), owners in sorted(rows.items()):
+            usual = "; ".join(dict.fromkeys(f"`{value or '-'}`" for _, value in owners))
+            labels = ", ".join(dict.fromkeys(label for label, _ in owners))
+            st.markdown(f"**{name.replace('_', ' ')}** ({words.markdown(labels)}; usually {usual}): {words.markdown(words_of, 400)}")
 
 
 def need_results(chosen: Results) -> bool:

@@ -135,6 +135,15 @@ def test_systems():
     assert all(name in text for name in SYSTEMS)
 
 
+def test_systems_tells_the_options_of_one():
+    rows = {row["name"]: row for row in json.loads(laser("systems", "sim", "--json").stdout)}
+    assert rows["statistics"]["usual"] == "True" and "enriched input" in rows["statistics"]["words"]
+    text = laser("systems", "sim").stdout
+    assert all(name in text for name in rows)
+    wrong = laser("systems", "simm")
+    assert wrong.exit_code == 2 and "did you mean 'sim'" in wrong.stderr
+
+
 def test_systems_says_what_a_language_model_lacks(empty_home):
     rows = {row["name"]: row for row in json.loads(laser("systems", "--json").stdout)}
     assert not rows["laser-llm"]["runs_here"]

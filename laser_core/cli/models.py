@@ -27,9 +27,16 @@ app = typer.Typer()
 _TRAINED = "trained.json"
 
 
-@app.command(epilog="Example: `laser systems --json`")
-def systems(as_json: Json = False) -> None:
-    """Every system: what it is, which row of the paper's Table 1 it stands for, whether it can run here."""
+@app.command(epilog="Example: `laser systems sim`")
+def systems(
+    name: Annotated[
+        str | None, typer.Argument(help="A system, to see its options; without it all systems.", autocompletion=complete_system)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every system: what it is, which row of the paper's Table 1 it stands for, whether it can run here; or the options of one."""
+    if name is not None:
+        return _tell_options(name, as_json)
     from laser_core.doctor import DEMO_BACKBONE
     from laser_core.lm import backbones
     from laser_core.systems import SYSTEMS, missing_packages
@@ -70,6 +77,19 @@ def systems(as_json: Json = False) -> None:
     )
 
 
+def _tell_options(name: str, as_json: bool) -> None:
+    """What can be set of a system: `--option` of `laser train`, `options` and `vary` of a study."""
+    import dataclasses
+
+    from laser_core.options import options_of
+
+    found = list(options_of(name).values())
+    if as_json:
+        print_json([dataclasses.asdict(option) for option in found])
+    else:
+        print_table(f"Options of {name}", ["option", "usual", "what it does"], [(one.name, one.usual, one.words) for one in found])
+
+
 @app.command(epilog="Example: `laser train din movielens-small --shots 256 --seed 0 --option epochs=3 --out models/din`")
 def train(
     system: Annotated[str, typer.Argument(help="Name of a system (`laser systems`).", autocompletion=complete_system)],
@@ -77,7 +97,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder to write the fitted model to.")],
     shots: Annotated[str, typer.Option(help="How many training labels: a whole number, or all.")] = "all",
     seed: Annotated[int, typer.Option(help="Which subset and which initial values.", min=0)] = 0,
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE, as often as you like.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="NAME=VALUE, as often as you like: `laser systems SYSTEM`.")
+    ] = None,
     source: Source = None,
 ) -> None:
     """Fit one system on N labels and save it. Nothing enters the result store: that is what studies do.

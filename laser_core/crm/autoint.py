@@ -25,7 +25,9 @@ class AutoIntOptions(CRMOptions):
     """AutoInt's settings."""
 
     layers: int = 2
+    """of attention"""
     heads: int = 2
+    """of attention a layer"""
     deep: bool = True
     """a parallel MLP"""
 

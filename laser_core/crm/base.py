@@ -28,11 +28,13 @@ class CRMOptions(Training):
     """Settings that every conventional model has."""
 
     embedding_size: int = 32
+    """width of every embedding"""
     embedding_scale: float = 0.05
     """standard deviation that embeddings start with"""
     hidden: tuple[int, ...] = (128, 64)
     """widths of the final MLP"""
     dropout: float = 0.1
+    """share of units left out at each step of the training"""
     history: int = 0
     """K: how many of the last events are read; 0 takes the data set's own"""
     user_id: bool = False

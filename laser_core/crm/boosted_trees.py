@@ -27,12 +27,15 @@ class LightGBMOptions(MeansOptions):
     leaf_samples: int = 10
     """a leaf holds at least so many shots"""
     learning_rate: float = 0.05
+    """what each tree adds is multiplied by it"""
     most_trees: int = 3000
+    """grown, if the validation log loss goes on falling"""
     patience: int = 30
     """stop when so many trees have not lowered the validation log loss"""
     bins: int = 63
     """most distinct values of an input that trees can tell apart"""
     threads: int = 1
+    """to grow trees with"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,7 +22,9 @@ class SASRecOptions(CRMOptions):
     """SASRec's settings."""
 
     layers: int = 2
+    """of attention"""
     heads: int = 2
+    """of attention a layer"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,6 +27,7 @@ class SIMOptions(DINOptions):
     """SIM's settings; `history` is K, how many events the search keeps."""
 
     search: Literal["hard", "soft"] = "hard"
+    """how earlier events like the target are found: hard, of its genre or author; soft, of like words"""
 
 
 class SIM(DIN):

@@ -35,9 +35,11 @@ class Training:
     steps: int = 32
     """few shots make smaller batches: an epoch has at least so many steps, as long as a batch has 16 samples"""
     learning_rate: float = 1e-3
+    """of AdamW at the start"""
     learning_rate_decay: float = 0.3
     """factor on the learning rate over an epoch, step by step; over `decay_steps` steps where epochs are shorter than that"""
     decay_steps: int = 300
+    """see `learning_rate_decay`"""
     weight_decay: float = 1e-2
     """of dense layers"""
     embedding_decay: float = 1e-2

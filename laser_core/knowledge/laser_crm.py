@@ -40,6 +40,7 @@ class LaserCRMOptions(VectorOptions, CRMOptions):
     adapter: Literal["moe", "linear"] = "moe"
     """mixture of experts, or one linear layer a vector"""
     experts: int = 4
+    """that the mixture has"""
     adapter_hidden: int = 128
     """width inside an expert"""
     adapter_dropout: float = 0.5

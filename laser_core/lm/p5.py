@@ -34,6 +34,7 @@ class P5Options(TextOptions):
     """Settings of P5."""
 
     backbone: str = "t5-base"
+    """a T5, which is tuned"""
     max_tokens: int = 160
     """a longer text loses its oldest ratings; the question itself takes a few words more than a text of CTR-BERT or PTab"""
     pretrained: bool = True

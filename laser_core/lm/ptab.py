@@ -34,6 +34,7 @@ class PTabOptions(TextOptions):
     adapt_epochs: int = 1
     """passes of masked-language adaptation over the shots' texts; 0: none"""
     adapt_learning_rate: float = 5e-5
+    """of that"""
     mask_share: float = 0.15
     """of the tokens, to be told"""
     dropout: float = 0.1

@@ -91,6 +91,7 @@ class TextOptions:
     head_learning_rate: float = 1e-3
     """of what is put on top of it and starts from nothing"""
     weight_decay: float = 0.01
+    """of AdamW"""
     top_blocks: int = 0
     """only the last so many blocks of the language model are learned; 0: all, and the word vectors"""
     checks: int = 6

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import words
-from prompt_view import tokens_html
+from prompt_view import FORMS, form_of, settings_of, tokens_html
 from shared import (
     CARRIED,
     choose_dataset,
@@ -26,7 +26,6 @@ from shared import (
 from state import carried, choose, choose_many, go, switch
 
 from laser_core import explain, figures
-from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.laser_llm import LaserLLM
@@ -107,17 +106,21 @@ with left:
     tuned = live.adapters(backbone)
     adapter = choose("adapter", "Adapter", list(tuned), help="Models that `laser train laser-llm ... --out models/NAME` wrote.")
     fitting = live.tuned_on(tuned[adapter])
-    forms = {"one": "one target (the paper's)", "many": "many targets"}
-    form = choose("form", "Prompt", list(forms), fitting.get("prompt"), name=forms.get, kind="buttons")
-    if fitting.pop("prompt", form) != form:
-        fitting = {}  # a template and a history of the other form
-        st.caption(f"“{words.markdown(adapter)}” was tuned on the other form of prompt: what it answers here says little about it.")
+    tuned_form = form_of(fitting)
+    form = choose("form", "Prompt", list(FORMS), tuned_form, name=lambda one: FORMS[one][0], kind="buttons")
+    if fitting and tuned_form != form:
+        st.caption(f"“{words.markdown(adapter)}” was tuned on another form of prompt: what it answers here says little about it.")
+    if not fitting or tuned_form != form:
+        fitting = settings_of(form)  # not the template and the history of the other form
+    if form == "counted":
+        st.caption("The recorded systems with this prompt do not take the model's answer but a regression on its middle blocks.")
     anonymous = switch(
         "anonymous",
         "Hide the titles",
         help=f"“{words.markdown(dataset.about.item_noun)} 17” for a title: what is left without memory?",
     )
 stored = explain.history_of(dataset, row, fitting.get("history") or None)
+earlier = explain.history_of(dataset, row, 0)[: -len(stored) or None]  # not shown, but counted where a prompt counts
 codes = list(range(1, len(dataset.rating_values)))
 with right:
     st.subheader("The history", anchor=False)
@@ -141,8 +144,8 @@ with right:
     with st.popover("Add a title", icon=":material/add:", width="stretch"):
         sought = st.text_input("Search", key="lab-search", max_chars=80).strip().lower()
         vocabulary = dataset.field(dataset.about.title_field)
-        titles = [dataset.title(item) for item in range(1, dataset.items + 1)] if sought else []
-        found = [item for item, title in enumerate(titles, start=1) if sought in title.lower()][:MOST_FOUND]
+        all_titles = [dataset.title(item) for item in range(1, dataset.items + 1)] if sought else []
+        found = [item for item, title in enumerate(all_titles, start=1) if sought in title.lower()][:MOST_FOUND]
         if found:
             new = st.selectbox("Title", found, format_func=lambda item: words.tidy(dataset.title(item), 80))
             stars = st.select_slider("Its rating", codes, value=codes[-1], format_func=lambda code: f"{dataset.rating_values[code]:g}")
@@ -160,22 +163,25 @@ with right:
 
 # ---- what it reads ----------------------------------------------------------------------------------------------------------------
 
-reader = LaserLLM(backbone=backbone, prompt=form, titles="anonymous" if anonymous else "plain", **fitting)
-plain_reader = LaserLLM(backbone=backbone, prompt=form, **fitting)
+history = [(item, rerated.get(place, code)) for place, (item, code) in enumerate(stored, start=1) if place not in out] + added
 
 
-def read_of(which: LaserLLM, data: CTRDataset, one: int) -> Prompt:
-    """The prompt, or a message and the end of the page where it cannot be made."""
+def reader_of(shown: int, titles: str) -> LaserLLM:
+    """Whoever reads so many ratings: one that is left out is not replaced by an older one."""
+    return LaserLLM(backbone=backbone, titles=titles, **{**fitting, "history": max(shown, 1)})
+
+
+def read_of(history: list[tuple[int, int]], titles: str = "plain") -> Prompt:
+    """The prompt after a history, or a message and the end of the page where it cannot be made."""
     try:
-        return which.prompt(data, one)
+        return reader_of(len(history), titles).prompt(explain.what_if(dataset, row, earlier + history), 0)
     except LaserError as error:
         st.warning(words.markdown(error), icon=":material/error:")
         st.stop()
 
 
-history = [(item, rerated.get(place, code)) for place, (item, code) in enumerate(stored, start=1) if place not in out] + added
-prompt = read_of(reader, explain.what_if(dataset, row, history), 0)
-original = read_of(plain_reader, explain.what_if(dataset, row, stored), 0)
+titles = "anonymous" if anonymous else "plain"
+prompt, original = read_of(history, titles), read_of(stored)
 st.subheader("What it reads", anchor=False)
 free = switch("free", "Edit the text itself", help="The text is then scored as you write it; changes above no longer enter.")
 if free:
@@ -217,7 +223,7 @@ if asked:
     live.start("lab-job", live.Job(backbone, tuned[adapter], [original, prompt]))
     st.session_state["lab-question"] = question
 if each:
-    variants = [read_of(reader, explain.what_if(dataset, row, part), 0) for part in explain.leave_one_out(history)]
+    variants = [read_of(part, titles) for part in explain.leave_one_out(history)]
     live.start("lab-each", live.Job(backbone, tuned[adapter], [prompt, *variants]))
     st.session_state["lab-each-question"] = (question, history)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 import words
+from live import READ_BY
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import FaultError, LaserError
@@ -23,6 +24,27 @@ _FRAME = (
     "max-height:32rem;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code Pro',monospace;font-size:.86rem;"
     "line-height:1.75;padding:.9rem 1rem;border:1px solid rgba(124,133,148,.35);border-radius:.4rem"
 )
+
+
+FORMS = {
+    "one": ("one target (the paper's)", "laser-llm"),
+    "many": ("many targets", "laser-llm-many"),
+    "short": ("many, short", "laser-llm-short"),
+    "counted": ("many, counted taste", "laser-llm-counted"),
+}
+"""a form of prompt -> its name, and the system that reads so"""
+
+
+def settings_of(form: str) -> dict[str, Any]:
+    """The options that decide how a prompt of a form is written."""
+    preset = SYSTEMS[FORMS[form][1]].preset
+    return {"prompt": "one"} | {name: preset[name] for name in READ_BY if name in preset}
+
+
+def form_of(options: Mapping[str, Any]) -> str | None:
+    """Which form a language model with these options reads, by form and template; None where they say nothing of it."""
+    asked = (options.get("prompt"), options.get("template", ""))
+    return next((form for form in FORMS if asked == (settings_of(form)["prompt"], settings_of(form).get("template", ""))), asked[0])
 
 
 def has_prompt(system: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 import words
 from knowledge_view import has_texts, show_texts
-from prompt_view import has_prompt, show_prompt
+from prompt_view import form_of, has_prompt, show_prompt
 from shared import (
     CARRIED,
     choose_dataset,
@@ -314,9 +315,10 @@ else:
     show_prompt(readers[reader]["system"], readers[reader]["options"], dataset, row, float(answer.iloc[0]) if len(answer) else None)
     if answer.empty:
         st.caption("This sample is not among the test rows that the system was scored on, so there is no stored probability.")
+    form = form_of({**SYSTEMS[readers[reader]["system"]].preset, **json.loads(readers[reader]["options"])}) or "one"
     st.page_link(
         "lab.py",
         label="In the prompt lab: change it, score it, leave out one rating after another",
         icon=":material/science:",
-        query_params={**carried(*CARRIED), "dataset": name, "user": str(user), "sample": str(row)},
+        query_params={**carried(*CARRIED), "dataset": name, "user": str(user), "sample": str(row), "form": form},
     )

@@ -421,7 +421,26 @@ def test_lab_asks_an_adapter_in_the_form_it_was_tuned_on(stores, open_page, smal
         no_trouble(page)
         (text,) = (area.value for area in page.text_area if area.label == "Prompt")
         assert text.strip() == LaserLLM(**expected).prompt(small, row).text.strip()
-        assert any("tuned on the other form of prompt" in caption.value for caption in page.caption) == told
+        assert any("tuned on another form of prompt" in caption.value for caption in page.caption) == told
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("form", ["one", "many", "short", "counted"])
+def test_lab_reads_a_sample_as_the_system_of_each_form_does(form, stores, open_page, small):
+    """The counts of a counted prompt are of the whole history, of which the lab shows the last ratings only."""
+    import prompt_view
+
+    from laser_core.lm.laser_llm import LaserLLM
+    from laser_core.systems import SYSTEMS
+
+    row = next(int(row) for row in small.test if len(small.history_events(int(row), 0)) > 60)
+    page = open_page("lab.py", user=str(small.sample_user(np.array([row]))[0]), sample=str(row), free="yes", form=form)
+    no_trouble(page)
+    (text,) = (area.value for area in page.text_area if area.label == "Prompt")
+    system = SYSTEMS[prompt_view.FORMS[form][1]]
+    reader = LaserLLM(**system.preset, block=1) if "block" not in system.preset else LaserLLM(**{**system.preset, "block": 1})
+    assert text.strip() == reader.prompt(small, row).text.strip()
+    assert prompt_view.form_of(system.preset | {"prompt": system.preset.get("prompt", "one")}) == form
 
 
 @pytest.mark.weights

@@ -98,9 +98,7 @@ if shown["test_rows"].nunique() > 1:
 
 
 @st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
-def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str, asked_at_once: bool = False) -> pd.DataFrame:
-    if asked_at_once:
-        cells = cells[cells["key"].isin(store(origin).asked_at_once())]
+def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str, asked_at_once: bool) -> pd.DataFrame:
     return contrast.gaps(partial(at_once if asked_at_once else predictions, origin), cells, baseline, metric)
 
 
@@ -198,53 +196,54 @@ def against_a_baseline() -> None:
         st.info(f"A paired gap is not defined for the {measure.label}: choose AUC, log loss or accuracy.", icon=":material/touch_app:")
         return
     baseline = choose_series("baseline", "Baseline", best_of(("reference",)))
-    show_gaps(baseline, choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it"), metric)
+    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it")  # a pair of 97,002 samples takes its time
+    pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])
+    show_gaps(of_series(cells, pairs), baseline, metric, scale)
 
 
 def inside_users() -> None:
-    """Does a system know who likes much, or what a user likes more?"""
-    drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
+    """Does a system know who likes much, or what a user likes more? Of the systems that were asked so, whichever are chosen above."""
+    at_this_n = chosen.done[(chosen.done["dataset"] == dataset) & (chosen.done["shots"] == shots)]
+    asked = at_this_n[at_this_n["key"].isin(store(chosen.origin).asked_at_once())]
+    if asked.empty:
+        not_asked()
+        return
+    drawn = choose_systems(of_series(at_n, asked), key="asked", label="Systems that were asked at once")
     if drawn.empty:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
-    table = within_users(chosen.origin, cells.merge(drawn[summary.POINT]))
-    if table.empty:
-        not_asked()
-        return
+    table = within_users(chosen.origin, of_series(asked, drawn))
     st.markdown(
         f"AUC asks about any two test samples. Here {table['pairs'].mean():.1%} of its pairs are of one user, so a system that knows "
         "which users like much has a high AUC. GAUC asks about the pairs of one user only: does the system know what this user likes "
         "more? For it each system was asked about all of a user's items at the moment of the first, as a recommender ranks them."
     )
+    note = f"{figures.scale_note(table, titles())} · N = {shots_name(shots)}, asked at once"
     show_figure(
-        figures.within_users(table, scale),
+        figures.within_users(table, note),
         f"within-{dataset}-{shots}",
         f"Dot plot: GAUC and AUC of {len(table)} systems on {titles()[dataset]} at N = {shots_name(shots)}.",
         table,
     )
-    absent = len(series_of(drawn)) - len(series_of(table))
     st.caption(
-        f"{int(table['users'].max()):,} test users have samples of both labels. The rings are AUC as everywhere else, asked one by one."
-        + (f" {absent} of the systems chosen {'were' if absent > 1 else 'was'} not asked at once." if absent else "")
+        f"{int(table['users'].max()):,} test users have samples of both labels; the rows are theirs. The rings are AUC as everywhere else, "
+        "of all test samples, asked one by one."
     )
-    asked = series_of(table)
-    baseline = choose(
-        "baseline", "Baseline", list(asked), default=best_of(("reference",)), name=lambda one: figures.system_label(*asked[one])
-    )
-    show_gaps(asked[baseline], table, "gauc", asked_at_once=True)
+    known = series_of(table.sort_values("gauc", ascending=False))
+    references = [name for name, (system, _) in known.items() if system in SYSTEMS and SYSTEMS[system].family == "reference"]
+    baseline = choose_series("baseline", "Baseline", next(iter(references), None), known)
+    show_gaps(of_series(asked, drawn), baseline, "gauc", note, asked_at_once=True)
 
 
-def show_gaps(baseline: tuple[str, str], drawn: pd.DataFrame, metric: str, asked_at_once: bool = False) -> None:
+def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note: str, asked_at_once: bool = False) -> None:
     """The paired gaps of some systems to one, as a figure and a table."""
-    measure = figures.METRICS[metric]
-    pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])  # a pair of 97,002 samples takes its time
-    table = gap_table(chosen.origin, of_series(cells, pairs), baseline, metric, asked_at_once)
+    measure, table = figures.METRICS[metric], gap_table(chosen.origin, cells, baseline, metric, asked_at_once)
     if table.empty:
         st.info("Nothing to compare: choose at least two systems that share a seed.", icon=":material/touch_app:")
         return
     name = figures.system_label(*baseline)
     show_figure(
-        figures.gaps(table, metric, name, scale),
+        figures.gaps(table, metric, name, note),
         f"gaps-{dataset}-{metric}-{shots}",
         f"Dot plot: {measure.label} of {len(table)} systems minus that of {name}, with paired 95 % intervals.",
         table,

@@ -107,7 +107,7 @@ with left:
     adapter = choose("adapter", "Adapter", list(tuned), help="Models that `laser train laser-llm ... --out models/NAME` wrote.")
     fitting = live.tuned_on(tuned[adapter])
     tuned_form = form_of(fitting)
-    form = choose("form", "Prompt", list(FORMS), tuned_form, name=lambda one: FORMS[one][0], kind="buttons")
+    form = choose("form", "Prompt", list(FORMS), tuned_form, name=lambda one: FORMS[one][0])
     if fitting and tuned_form != form:
         st.caption(f"“{words.markdown(adapter)}” was tuned on another form of prompt: what it answers here says little about it.")
     if not fitting or tuned_form != form:

@@ -44,7 +44,11 @@ def test_compare_shows_gauc_and_its_gaps(asked, open_page):
     assert drawn == pytest.approx({figures.system_label(system): points.loc[system, "gauc"] for system in ("history-lr", "laser-llm")})
     gaps = contrast.gaps(asked.at_once, at_64(asked), ("history-lr", ""), "gauc")
     assert page.dataframe[-1].value["Gap"].tolist() == pytest.approx(gaps["gap"].tolist())
-    assert "1 of the systems chosen was not asked at once" in text_of(page) + " ".join(one.value for one in page.caption)
+    drawn = next(one for one in page.multiselect if one.label == "Systems that were asked at once")
+    assert drawn.options == [figures.system_label(system) for system in ("history-lr", "laser-llm")]
+    none = open_page("compare.py", view="within", n="64", asked="none")
+    no_trouble(none)
+    assert "Nothing to draw" in none.info[-1].value
 
 
 def test_curves_of_gauc(asked, open_page):

@@ -25,8 +25,8 @@ from laser_core.study.store import ResultStore
 from laser_core.systems import SYSTEMS
 
 ORIGINS = {"recorded": "recorded", "mine": "my runs", "both": "both"}
-CARRIED = ("results", "older", "dataset")
-"""parts of the address that every page understands, and that links between pages hand on"""
+CARRIED = ("results", "older", "dataset", "n", "metric", "user")
+"""parts of the address that mean the same on every page that reads them, and that links between pages hand on"""
 DEMO = "laser demo"
 ALL = "all"
 _PLACES = {name: place for place, name in enumerate(SYSTEMS)}

@@ -55,7 +55,9 @@ def _labels(by_id: Mapping[str, Any], name: Callable[[Any], str]) -> dict[str, s
 
 
 def on_page(name: str) -> None:
-    """Say which page is drawn: its controls are its own."""
+    """Say which page is drawn: its controls are its own, and what the page before handed on and this one lacks goes without a word."""
+    if st.session_state.get(_PAGE, name) != name:
+        _remember()
     st.session_state[_PAGE] = name
 
 

@@ -87,6 +87,21 @@ def test_address_reproduces_a_view(stores, open_page):
     assert "log loss" in figure["layout"]["yaxis"]["title"]["text"]
 
 
+def test_choices_go_along_to_other_pages(stores, open_page):
+    """N and the metric are chosen once; what another page lacks it leaves out without a word, as nobody typed it there."""
+    page = open_page("efficiency.py", metric="gauc", dataset="movielens-small")
+    links = [link.query_string for link in page.sidebar.get("page_link") if "compare" in link.page]
+    assert links and "metric=gauc" in links[0]
+    page.switch_page("compare.py")
+    page.query_params["metric"], page.query_params["n"] = "gauc", "64"
+    page.run()
+    no_trouble(page)
+    assert not page.warning and labelled(page.selectbox, "Metric").value == "auc"
+    assert labelled(page.selectbox, "N (labels)").value == "64"
+    typed = open_page("compare.py", metric="gauc")
+    assert "which does not exist here" in typed.warning[0].value
+
+
 def labelled(controls, label: str):
     """The control that a reader knows by its label."""
     return next(control for control in controls if control.label == label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,17 @@ def verdict_of(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.V
 def verdict_within_users(origin: str, cells: pd.DataFrame, shots: int | str) -> contrast.Verdict | None:
     """Of the systems that were asked about all of a user's test samples at once."""
     return contrast.verdict(partial(at_once, origin), cells, shots, "gauc")
+
+
+@st.cache_data(show_spinner="Weighing all data sets …", max_entries=4)
+def all_verdicts(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """The verdict on each data set at each N that has one."""
+    rows = []
+    for name in results().datasets():
+        own = cells[cells["dataset"] == name]
+        found = (contrast.verdict(partial(predictions, origin), own, n) for n in shots_in_order(own["shots"]))
+        rows += [{"dataset": name, "says": entry.says, **dataclasses.asdict(entry)} for entry in found if entry is not None]
+    return pd.DataFrame(rows)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -306,6 +318,23 @@ if len(shown) < len(points):
         f"Of each kind of system the best with the fewest labels and the best with the most, and those named above, out of {series}. "
         "Sample efficiency draws any of them."
     )
+if switch("all", "The verdict on all data sets, at every N", help="The first time it takes some seconds."):
+    every = chosen.done
+    table = all_verdicts(chosen.origin, every[every["current"].astype(bool)] if every["current"].any() else every)
+    if table.empty:
+        st.info("There is no data set yet where systems with and without a language model can be compared.", icon=":material/touch_app:")
+    else:
+        note = (
+            "AUC of the best system with a language model minus that of the best without. ▲ ahead, ▼ behind, = its 95 % interval holds "
+            "zero. Each interval allows for having chosen the best of each side, not for there being several verdicts."
+        )
+        show_figure(
+            figures.verdicts(table, titles(), note),
+            "verdicts",
+            f"Grid of {len(table)} verdicts: data sets down, N across; {(table['says'] == 'ahead').sum()} ahead, "
+            f"{(table['says'] == 'behind').sum()} behind.",
+            table.assign(**{side: [figures.system_label(*one) for one in table[side]] for side in ("with_lm", "without_lm")}),
+        )
 for place, (page, label, why) in zip(four_places(), WAYS, strict=True):
     with place.container(border=True, height="stretch"):
         st.page_link(page, label=f"**{label}**", query_params=carried(*CARRIED) | ({"n": str(shots)} if page == "compare.py" else {}))

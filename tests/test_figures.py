@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 
@@ -12,6 +13,7 @@ import pytest
 
 from laser_core import figures
 from laser_core.figures import look
+from laser_core.study import contrast
 from laser_core.systems import SYSTEMS
 
 
@@ -309,6 +311,38 @@ def test_gaps_put_the_better_on_top(metric, top):
     figure = figures.gaps(gap_table(), metric, "DeepFM")
     assert figure.data[-1].y[0] == top
     assert figure.data[-1].error_x.array[0] == pytest.approx(0.02 if top == "DIN" else 0.03)
+
+
+def test_verdicts_have_a_cell_each_with_mark_and_gap():
+    made = [("a", 64, 0.02, 0.01, 0.03), ("a", "all", -0.02, -0.03, -0.01), ("b", 64, 0.0, -0.01, 0.01), ("a", 1024, 0.0, -0.01, 0.01)]
+    rows = [
+        contrast.Verdict(n, ("laser-llm", ""), 0.7, ("din", "epochs=2"), 0.7, 3, gap, low, high, 500, 3, (1, 1))
+        for _, n, gap, low, high in made
+    ]
+    table = pd.DataFrame(
+        [{"dataset": name, "says": row.says, **dataclasses.asdict(row)} for (name, *_), row in zip(made, rows, strict=True)]
+    )
+    (grid,) = figures.verdicts(table, {"a": "Set A"}).data
+    assert list(zip(grid.y, grid.x, grid.z, grid.text, strict=True)) == [
+        ("Set A", "64", 1, "▲ +0.020"),
+        ("Set A", "all", -1, "▼ -0.020"),
+        ("b", "64", 0, "= +0.000"),
+        ("Set A", "1,024", 0, "= +0.000"),
+    ]
+    assert list(figures.verdicts(table).layout.xaxis.categoryarray) == ["64", "1,024", "all"]
+    assert "epochs 2" in grid.customdata[0] and "+0.0100 to +0.0300" in grid.customdata[0]
+
+
+def test_within_users_puts_the_best_on_top_and_rings_the_auc():
+    table = pd.DataFrame(
+        {"system": ["din", "sim"], "variant": "", "gauc": [0.6, 0.55], "gauc_low": 0.5, "gauc_high": 0.7, "auc": [0.7, 0.75]}
+    )
+    rings, *dots = figures.within_users(table).data
+    assert list(zip(rings.y, rings.x, strict=True)) == [("SIM", 0.75), ("DIN", 0.7)]
+    assert [(dot.y[0], dot.x[0], dot.error_x.array[0]) for dot in dots] == [
+        ("SIM", 0.55, pytest.approx(0.15)),
+        ("DIN", 0.6, pytest.approx(0.1)),
+    ]
 
 
 def test_routing_draws_the_lot_beside_unsureness():

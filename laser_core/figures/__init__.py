@@ -15,6 +15,7 @@ from laser_core.figures.contrasts import (
     score_distribution,
     slices,
     user_gains,
+    verdicts,
     within_users,
 )
 from laser_core.figures.costs import pareto
@@ -29,5 +30,6 @@ __all__ = [
     "INK", "LONGEST", "METRICS", "NEGATIVE", "POSITIVE", "SHOTS_NOTE", "X_AXES", "Metric", "Scored", "Style", "bars", "calibration",
     "calibration_table", "candidates", "comparison", "count", "effects", "empty", "enlarge", "finish", "fit_curve", "gaps", "history",
     "in_lines", "multipliers", "number", "pareto", "plain", "roc", "roc_table", "routing", "sample_efficiency", "scale_note",
-    "score_distribution", "slices", "style", "system_label", "text_map", "user_gains", "within_users",
+    "score_distribution", "slices", "style", "system_label", "text_map", "user_gains", "verdicts",
+    "within_users",
 ]  # fmt: skip

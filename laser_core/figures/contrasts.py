@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,39 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.3f")
     name_rows(figure, [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)])
     return finish(figure, note, 130 + 48 * max(len(table), 2), title, width=40)
+
+
+def verdicts(table: pd.DataFrame, titles: Mapping[str, str] | None = None, note: str = "", title: str = "") -> go.Figure:
+    """Where the best system with a language model is ahead of the best without, where behind: a row a data set, a column an N.
+
+    Args:
+        table: A row a verdict with `dataset` and the values of `laser_core.study.contrast.Verdict`.
+        titles: Names of data sets as people say them.
+    """
+    marks, figure = {"ahead": ("▲", 1), "level": ("=", 0), "behind": ("▼", -1)}, go.Figure()
+    shots = sorted(table["shots"].unique(), key=lambda n: float("inf") if n == "all" else int(n))
+    names = {name: plain((titles or {}).get(name, name)) for name in table["dataset"].unique()}
+    words = [
+        f"<b>{in_lines(system_label(*row.with_lm), 60)}</b><br>{row.says} {'of ' if row.says == 'ahead' else ''}"
+        f"{'with ' if row.says == 'level' else ''}{in_lines(system_label(*row.without_lm), 60)}<br>AUC {row.gap:+.4f} "
+        f"(95 %: {row.low:+.4f} to {row.high:+.4f})<br>{count(row.test_rows)} test rows, {row.seeds} seeds"
+        for row in table.itertuples()
+    ]
+    figure.add_heatmap(
+        x=[str(n) if n == "all" else count(n) for n in table["shots"]],
+        y=[names[name] for name in table["dataset"]],
+        z=[marks[says][1] for says in table["says"]],
+        text=[f"{marks[row.says][0]} {row.gap:+.3f}" for row in table.itertuples()],
+        customdata=words,
+        texttemplate="%{text}",
+        hovertemplate="%{y}, N = %{x}<br>%{customdata}<extra></extra>",
+        colorscale=[[0, fade(NEGATIVE, 0.45)], [0.5, fade(INK, 0.12)], [1, fade(POSITIVE, 0.45)]],
+        zmin=-1, zmax=1, showscale=False, xgap=3, ygap=3,
+    )  # fmt: skip
+    ticks = [str(n) if n == "all" else count(n) for n in shots]
+    figure.update_xaxes(title="N (labels)", type="category", categoryorder="array", categoryarray=ticks, showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return finish(figure, note, 150 + 44 * max(len(names), 2), title)
 
 
 def within_users(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:

@@ -552,6 +552,20 @@ def test_overview_says_the_verdict_with_its_interval(stores, open_page):
     assert re.search(r"95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
 
 
+def test_overview_shows_all_verdicts_on_demand(stores, open_page):
+    from laser_core.study import contrast
+    from laser_core.study.store import ResultStore
+
+    assert len(open_page("overview.py").get("plotly_chart")) == 1
+    page = open_page("overview.py", all="yes")
+    no_trouble(page)
+    store = ResultStore(stores)
+    cells = store.cells()
+    (grid,) = chart(page, 1)["data"]
+    expected = [contrast.verdict(store.predictions, cells, n) for n in (64, 1024, "all")]
+    assert grid["text"] == [f"{'▲' if one.says == 'ahead' else '▼' if one.says == 'behind' else '='} {one.gap:+.3f}" for one in expected]
+
+
 def test_slides_rank_on_common_rows_with_intervals(stores, open_page, small):
     """The language model was asked about 400 rows: so are the others then, whatever more they were asked."""
     from sklearn.metrics import roc_auc_score

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Metrics, noise and honest references
 #
-# **You will** compute AUC and log loss by hand, learn how much of a difference is luck, and see why an AUC of .7 on this
-# task needs no model at all.
+# **You will** compute AUC and log loss by hand, learn how much of a difference is luck, see why an AUC of .7 on this
+# task needs no model at all, and ask what is left of it within one user.
 #
 # Data: MovieLens-small (comes with the kit); recorded figures of the other sets. Machine: any, no GPU. Time: 45 minutes
 # with the exercises. You need: a little statistics, and [01 The data](01_data.ipynb).
@@ -15,20 +15,19 @@
 # %%
 import numpy as np
 import pandas as pd
-from lesson import cells, pick, profile, results, show
+from lesson import cells, pick, profile, recorded, results, show
 
 from laser_core import figures, metrics
 from laser_core.datasets import load
-from laser_core.study import paper
+from laser_core.study import contrast, paper
+from laser_core.study.at_once import predict_at_once
 from laser_core.systems import create
 
 data = load("movielens-small")
 labels, users = data.labels(data.test), data.sample_user(data.test)
 rows, valid_rows = data.shots(256, seed=0), data.validation_rows(256, seed=0)
-said = {
-    name: create(name).fit(data, rows, valid_rows, seed=0).predict(data, data.test)
-    for name in ("history-lr", "stats-lr")
-}
+fitted = {name: create(name).fit(data, rows, valid_rows, seed=0) for name in ("history-lr", "stats-lr")}
+said = {name: system.predict(data, data.test) for name, system in fitted.items()}
 first, second = said.values()
 print(
     f"profile: {profile()} · {len(labels):,} test samples of {len(np.unique(users))} users, {len(rows)} shots, seed 0"
@@ -140,11 +139,16 @@ print(
 # zero-shot skill. Before admiring it: how far does "people who liked much will like this too" go? Here is that sentence
 # as a score. It reads no label of any shot, has no weight, and was never fitted:
 
+
 # %%
-event = data.sample_event[data.test]
-liked = np.concatenate([[0], np.cumsum(data.event_label)])
-start = np.maximum(data.user_offsets[data.event_user[event]], event - 30)
-share = (liked[event] - liked[start]) / (event - start)
+class LikedShare:
+    def predict(self, data, rows, progress=None):
+        event, start = data.sample_event[rows], data.history_start(rows, 30)
+        liked = np.concatenate([[0], np.cumsum(data.event_label)])
+        return (liked[event] - liked[start]) / (event - start)
+
+
+share = LikedShare().predict(data, data.test)
 print(f"liked share of the last 30 ratings, no model, N = 0, MovieLens-small: AUC {metrics.auc(labels, share):.3f}")
 untuned = paper.matched().query("shots == 0").set_index("dataset")["auc"]
 fewest = [
@@ -181,6 +185,57 @@ for name, row in table.join(untuned.rename("untuned"), how="inner").iterrows():
 # Hence the rule of this kit: **History-LR and Stats-LR are in every comparison.** A language model that does not beat them at
 # the same N has shown nothing about language.
 #
+# ## Whose pairs? What a recommender is for
+#
+# AUC asks about *any* positive and *any* negative sample, most often of two users. So who knows which users like much is
+# right most of the time. A recommender has another job: of what this one user may see, what first? GAUC asks that (Zhou et
+# al. 2018): each user's own AUC, weighted by samples, over the users $U$ whose samples have both labels.
+#
+# $$\mathrm{GAUC} = \frac{\sum_{u \in U} n_u\,\mathrm{AUC}_u}{\sum_{u \in U} n_u}$$
+
+# %%
+asked = {"liked share": (LikedShare(), share), "History-LR": (fitted["history-lr"], first)}
+asked["Stats-LR"] = (fitted["stats-lr"], second)
+table = {}
+for name, (system, p) in asked.items():
+    one_by_one = {"AUC": metrics.auc(labels, p), "GAUC": metrics.gauc(labels, p, users)}
+    at_once = predict_at_once(system, data, data.test)[1]
+    table[name] = one_by_one | {"GAUC, asked at once": metrics.gauc(labels, at_once, users)}
+print(f"{metrics.pairs_within_users(labels, users):.2%} of the pairs that AUC counts are of one user.")
+pd.DataFrame(table).T.round(3)
+
+# %% [markdown]
+# Here is a trap. The liked share, worth so much above, orders a user's own films *worse* than chance. Samples are asked one by one,
+# each after all ratings before it, those of earlier test samples too. After a liked film the share is higher, and that film is not
+# among those still to come: the history moves against the answer (Miller and Sanjurjo 2018 found the same in "hot hands").
+# A recommender is not asked so. It ranks all candidates at one moment, with one history. Asked **at once**, at the moment of each
+# user's first test sample, the liked share has nothing to say of one film over another, and its GAUC is one half.
+#
+# Does a language model help there? Recorded results of systems that were fitted on 1,024 labels and asked at once
+# (`laser study at-once within-users`):
+
+# %%
+own = cells().query("dataset == 'movielens-small' and shots == 1024 and test_rows == 6164")
+own = own[own["key"].isin(recorded().asked_at_once())]
+figure, gaps = figures.empty("not run: laser study at-once within-users"), None
+if len(own):
+    within = contrast.within_users(recorded().at_once, own)
+    figure = figures.within_users(within, figures.scale_note(within) + " · N = 1,024, asked at once")
+    gaps = contrast.gaps(recorded().at_once, own, ("sim", ""), "gauc")
+show(figure, "recorded")
+
+# %%
+if gaps is not None:
+    print("GAUC minus that of SIM, paired, asked at once:")
+    for row in gaps.sort_values("gap").itertuples():
+        word = "ahead" if row.low > 0 else "behind" if row.high < 0 else "not told apart"
+        name = figures.system_label(row.system, row.variant)
+        print(f"{row.gap:+.4f} [{row.low:+.4f}; {row.high:+.4f}]  {name}: {word}")
+
+# %% [markdown]
+# Set the order of the marks beside that of the rings: systems that all pairs place next to each other can lie apart within
+# users, and the best AUC need not be the best knowledge of what one user likes more.
+#
 # ## What would change my mind
 #
 # An untuned language model clearly above the liked share, on the same test rows, by a paired interval that leaves out
@@ -191,6 +246,7 @@ for name, row in table.join(untuned.rename("untuned"), how="inner").iterrows():
 # - AUC ranks, log loss tells the truth of probabilities: look at both.
 # - The noise of an AUC is .01 to .03 at the usual sizes, more if users are counted rightly; paired differences are far sharper.
 # - The first .7 of AUC on this task is arithmetic on the user's own history.
+# - Nearly all pairs of AUC are of two users: what a system knows of one user's taste shows in GAUC, asked at once.
 #
 # For real: [`ranking.py`](../laser_core/metrics/ranking.py), [`bootstrap.py`](../laser_core/metrics/bootstrap.py),
 # [`significance.py`](../laser_core/metrics/significance.py), [`reference.py`](../laser_core/crm/reference.py). In the

@@ -221,6 +221,27 @@ def test_what_the_readme_says_of_chosen_settings_holds(lesson):
     assert f"on the plain input by {few} and {more} at 1,024 and 4,096" in readme
 
 
+def test_what_the_readme_says_of_one_user_holds(lesson):
+    from laser_core.study import contrast
+
+    store, readme = lesson.recorded(), " ".join(README.split())
+    cells = store.cells()
+    own = cells[(cells["dataset"] == "movielens-small") & (cells["shots"] == 1024) & cells["key"].isin(store.asked_at_once())]
+    points = contrast.within_users(store.at_once, own).set_index(["system", "variant"])
+    ours = points.loc["laser-crm", ""]
+    assert ours["seeds"] == 5 and f"LLM+CRM has a GAUC of {_short(ours['gauc'], 3)} on MovieLens-small" in readme
+    assert _short(ours["pairs"], 3) == ".002"
+    gaps = {other: contrast.gaps(store.at_once, own, other, "gauc").set_index(["system", "variant"]) for other in points.index}
+    over = gaps["sim", ""].loc["laser-crm", ""]
+    assert over["low"] > 0
+    assert f"ahead of SIM by {_short(over['gap'], 3)} [{_short(over['low'], 3)}; {_short(over['high'], 3)}]" in readme
+    control = gaps["sim", ""].loc["laser-crm", 'vectors="random"']
+    assert control["low"] < 0 < control["high"] and control["gap"] < 0
+    for other in ("stats-lr", "ease-lr"):
+        level = gaps[other, ""].loc["laser-crm", ""]
+        assert level["low"] < 0 < level["high"]
+
+
 def test_what_the_readme_says_of_bookcrossing_holds(lesson):
     cells = lesson.recorded().cells()
 

@@ -348,8 +348,9 @@ def test_what_the_readme_says_of_small_encoders_holds(lesson):
         assert {"CTR-BERT", "PTab", "P5 (no pretraining)"} <= set(table["system"])
     cells = lesson.recorded().cells()
     at = cells[(cells["dataset"] == "ml-1m") & (cells["shots"] == 1024) & (cells["test_rows"] == 2_000) & (cells["variant"] == "")]
-    at = at[at["seed"] == 0].set_index("system")["auc"]
-    assert [_short(at[name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".712", ".707", ".718", ".740"]
+    at = at[at["seed"] < 3].groupby("system")["auc"].agg(["mean", "count"])
+    assert [_short(at["mean"][name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".717", ".710", ".712", ".739"]
+    assert (at["count"] == 3).all()
     fits = cells[cells["system"].isin(["ctr-bert", "ptab"])]
     fits = fits.assign(valid=[min(check["valid_log_loss"] for check in lesson.recorded().read(key)["curve"]) for key in fits["key"]])
     pairs = fits.pivot(index=["dataset", "system", "shots", "seed", "test_rows"], columns="variant", values=["valid", "auc"]).dropna()

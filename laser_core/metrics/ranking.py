@@ -45,9 +45,9 @@ def row_gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> np.nd
 def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
     """AUC within users: each user's own AUC, weighted by their samples (Zhou et al. 2018, "Deep Interest Network", section 5.3).
 
-    AUC asks about any two samples, most often of two users, so knowing who likes much is worth a lot there. Here it is worth nothing. A
-    window of a user's timeline makes it harder than one half looks: a system that knows nothing but how the last ratings went has a
-    little less than that, as a liked sample is missing from the likes before it (Miller and Sanjurjo 2018).
+    AUC asks about any two samples, most often of two users, so knowing who likes much is worth a lot there. Here it is worth nothing, if
+    a user's samples are asked with one history; where each has a history of its own, earlier answers of the same user move the scores of
+    later ones (`laser_core.study.at_once`).
 
     Raises:
         UserError: No user has labels of both kinds.

@@ -1,9 +1,10 @@
 """All of a user's test items asked about at one moment, as a recommender ranks them: what came of the first is not known at the second.
 
 The study's test samples are asked one after another, as in the paper: the history of each holds all ratings before it, those of earlier
-test samples too. So within one user the history moves against the answer: after a liked item the liked share is higher, and that item is
-not among those still to come (Miller and Sanjurjo 2018 on streaks). Asked at once, all of a user's samples have one history, and only the
-targets tell them apart. A system is fitted anew for it, as results keep predictions, not models.
+test samples too. So within one user the scores move with the answers: against those to come in a short window, since after a liked item
+the liked share is higher and that item is not among the rest (Miller and Sanjurjo 2018 on streaks), with them where a taste drifts. Asked
+at once, all of a user's samples have one history, and only the targets tell them apart. A system is fitted anew for it, as results keep
+predictions, not models.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
+    store,
     text_column,
     titles,
     within_users,
@@ -73,15 +74,18 @@ if len(largest) < len(points) and not switch(
     "subsets", "Smaller test sets too", help="Some systems were also scored on a part of the test split, beside those that cost more."
 ):
     points = largest
+if metric == "gauc":
+    asked = cells[cells["key"].isin(store(chosen.origin).asked_at_once())]
+    points = points.merge(asked[summary.POINT].drop_duplicates())
+    if points.empty:
+        not_asked()
+        st.stop()
 shown = choose_systems(points, leading=points)
 if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
 if metric == "gauc":
     shown = within_users(chosen.origin, cells.merge(shown[summary.POINT]))
-    if shown.empty:
-        not_asked()
-        st.stop()
     st.caption("GAUC of the results whose systems were asked about all of a user's test items at one moment, as a recommender ranks them.")
 if x == "price":
     with st.container(border=True):

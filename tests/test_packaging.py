@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from laser_core import metrics
+
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 OPTIONAL = PYPROJECT["project"]["optional-dependencies"]
@@ -228,25 +230,49 @@ def test_what_the_readme_says_of_chosen_settings_holds(lesson):
     assert ahead == {}
 
 
-def test_what_the_readme_says_of_one_user_holds(lesson):
+def asked_at_once(lesson, dataset: str, shots: int):
+    """(GAUC by system and options, the paired gaps to any of them, in the words of the README) of the recorded results."""
     from laser_core.study import contrast
 
-    store, readme = lesson.recorded(), " ".join(README.split())
+    store = lesson.recorded()
     cells = store.cells()
-    own = cells[(cells["dataset"] == "movielens-small") & (cells["shots"] == 1024) & cells["key"].isin(store.asked_at_once())]
+    own = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & cells["key"].isin(store.asked_at_once())]
     points = contrast.within_users(store.at_once, own).set_index(["system", "variant"])
-    ours = points.loc["laser-crm", ""]
-    assert ours["seeds"] == 5 and f"LLM+CRM has a GAUC of {_short(ours['gauc'], 3)} on MovieLens-small" in readme
-    assert _short(ours["pairs"], 3) == ".002"
-    gaps = {other: contrast.gaps(store.at_once, own, other, "gauc").set_index(["system", "variant"]) for other in points.index}
-    over = gaps["sim", ""].loc["laser-crm", ""]
-    assert over["low"] > 0
-    assert f"ahead of SIM by {_short(over['gap'], 3)} [{_short(over['low'], 3)}; {_short(over['high'], 3)}]" in readme
-    control = gaps["sim", ""].loc["laser-crm", 'vectors="random"']
-    assert control["low"] < 0 < control["high"] and control["gap"] < 0
-    for other in ("stats-lr", "ease-lr"):
-        level = gaps[other, ""].loc["laser-crm", ""]
-        assert level["low"] < 0 < level["high"]
+
+    def over(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str, str]:
+        found = contrast.gaps(store.at_once, own, other, "gauc").set_index(["system", "variant"]).loc[one]
+        says = "ahead" if found["low"] > 0 else "behind" if found["high"] < 0 else "level"
+        gap = f"+{_short(found['gap'], 3)}" if found["gap"] > 0 else "less"
+        return says, gap, f"{gap} [{_short(found['low'], 3)}; {_short(found['high'], 3)}]" if says == "ahead" else ""
+
+    return points, over
+
+
+def test_what_the_readme_says_of_one_user_holds(lesson):
+    readme, ours, sim = " ".join(README.split()), ("laser-crm", ""), ("sim", "")
+    points, over = asked_at_once(lesson, "movielens-small", 1024)
+    says, _, words = over(ours, sim)
+    assert says == "ahead" and points.loc[ours, "seeds"] == 5 and _short(points.loc[ours, "pairs"], 3) == ".002"
+    assert f"GAUC {_short(points.loc[ours, 'gauc'], 3)} on MovieLens-small (five subsets; {words})" in readme
+    assert over(("laser-crm", 'vectors="random"'), sim)[:2] == ("level", "less")
+    assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
+    _, over = asked_at_once(lesson, "movielens-small", 256)
+    few = [over(ours, (name, "")) for name in ("stats-lr", "ease-lr")]
+    assert [says for says, *_ in few] == ["ahead", "ahead"]
+    assert f"with 256 labels, on MovieLens-small, it is ahead of both ({few[0][1]} and {few[1][1]})" in readme
+
+
+def test_what_the_readme_says_of_one_user_on_movielens_1m_holds(lesson, ml_1m):
+    readme, ours, plain, counts = " ".join(README.split()), ("laser-crm", ""), ("laser-crm", "statistics=false"), ("history-lr", "")
+    points, over = asked_at_once(lesson, "ml-1m", 1024)
+    says, _, words = over(ours, ("sim", ""))
+    assert says == "ahead" and points.loc[ours, "seeds"] == 3
+    assert _short(metrics.pairs_within_users(ml_1m.labels(ml_1m.test), ml_1m.sample_user(ml_1m.test)), 3) == ".002"
+    assert f"and {_short(points.loc[ours, 'gauc'], 3)} on MovieLens-1M (three subsets; {words})" in readme
+    assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
+    auc, gauc = ([_short(points.loc[one, metric], 3) for one in (plain, counts)] for metric in ("auc", "gauc"))
+    assert f"it has an AUC of {auc[0]} and History-LR one of {auc[1]}, but a GAUC of {gauc[0]} against {gauc[1]}:" in readme
+    assert over(plain, counts)[0] == "ahead"
 
 
 def test_what_the_readme_says_of_bookcrossing_holds(lesson):

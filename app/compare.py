@@ -214,9 +214,10 @@ def inside_users() -> None:
         return
     table = within_users(chosen.origin, of_series(asked, drawn))
     st.markdown(
-        f"AUC asks about any two test samples. Here {table['pairs'].mean():.1%} of its pairs are of one user, so a system that knows "
-        "which users like much has a high AUC. GAUC asks about the pairs of one user only: does the system know what this user likes "
-        "more? For it each system was asked about all of a user's items at the moment of the first, as a recommender ranks them."
+        f"AUC asks about any two test samples. Of those asked about here {table['pairs'].mean():.1%} of the pairs are of one user, so a "
+        "system that knows which users like much has a high AUC. GAUC asks about the pairs of one user only: does the system know what "
+        "this user likes more? For it each was asked about a user's items (20 at most) at the moment of the first, as a recommender ranks "
+        "them."
     )
     note = f"{figures.scale_note(table, titles())} · N = {shots_name(shots)}, asked at once"
     show_figure(

@@ -259,7 +259,7 @@ def test_what_the_readme_says_of_one_user_holds(lesson):
     _, over = asked_at_once(lesson, "movielens-small", 256)
     few = [over(ours, (name, "")) for name in ("stats-lr", "ease-lr")]
     assert [says for says, *_ in few] == ["ahead", "ahead"]
-    assert f"with 256 labels, on MovieLens-small, it is ahead of both ({few[0][1]} and {few[1][1]})" in readme
+    assert f"with 256 labels it is ahead of both on MovieLens-small ({few[0][1]} and {few[1][1]})" in readme
 
 
 def test_what_the_readme_says_of_one_user_on_movielens_1m_holds(lesson, ml_1m):
@@ -271,8 +271,12 @@ def test_what_the_readme_says_of_one_user_on_movielens_1m_holds(lesson, ml_1m):
     assert f"and {_short(points.loc[ours, 'gauc'], 3)} on MovieLens-1M (three subsets; {words})" in readme
     assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
     auc, gauc = ([_short(points.loc[one, metric], 3) for one in (plain, counts)] for metric in ("auc", "gauc"))
-    assert f"it has an AUC of {auc[0]} and History-LR one of {auc[1]}, but a GAUC of {gauc[0]} against {gauc[1]}:" in readme
+    assert f"it has an AUC of {auc[0]} on MovieLens-1M and History-LR one of {auc[1]}, but a GAUC of {gauc[0]} against {gauc[1]}:" in readme
     assert over(plain, counts)[0] == "ahead"
+    _, over = asked_at_once(lesson, "ml-1m", 256)
+    few = [over(plain, (name, "")) for name in ("stats-lr", "ease-lr")]
+    assert [says for says, *_ in few] == ["ahead", "ahead"]
+    assert f"with the plain input on MovieLens-1M ({few[0][1]} and {few[1][1]})" in readme
 
 
 def test_what_the_readme_says_of_bookcrossing_holds(lesson):

@@ -48,13 +48,16 @@ def sync(store: ResultStore, planned: Iterable[Planned], url: str) -> Synced:
             if not entry.key:
                 continue
             record = f"{entry.cell.dataset}/{entry.cell.system}/{entry.key}.json"
-            if entry.state == "done" and record not in there:
+            here = entry.state == "done"
+            if here and record not in there:
                 done.sent += _send(store, place, root, record, there)
-            elif entry.state != "done" and record in there:
-                if _fetch(store, place, root, record, there, entry.identity):
+            elif not here and record in there:
+                if here := _fetch(store, place, root, record, there, entry.identity):
                     done.fetched += 1
                 else:
                     done.damaged.append(f"{url.rstrip('/')}/{record}")
+            if here:
+                _share_at_once(store, place, root, record, there)
     except FaultError:
         raise
     except Exception as error:  # each protocol's library has errors of its own
@@ -103,6 +106,18 @@ def _fetch(store: ResultStore, place: Any, root: str, record: str, there: set[st
             write_atomically(store.folder / name, place.cat_file(f"{root}/{name}"))
     write_atomically(store.folder / record, content)
     return store.find(identity) is not None
+
+
+def _share_at_once(store: ResultStore, place: Any, root: str, record: str, there: set[str]) -> None:
+    """Send what a result's system said when asked at once, or fetch it: whichever side has it."""
+    head, _, name = _predictions(record).rpartition("/")
+    asked = f"{head}/at-once/{name}"
+    home = next((folder for folder in store.folders if (folder / asked).exists()), None)
+    if home is None and asked in there:
+        write_atomically(store.folder / asked, place.cat_file(f"{root}/{asked}"))
+    elif home is not None and asked not in there:
+        place.makedirs(f"{root}/{head}/at-once", exist_ok=True)
+        place.pipe_file(f"{root}/{asked}", (home / asked).read_bytes())
 
 
 def _predictions(record: str) -> str:

@@ -49,6 +49,19 @@ def test_machines_share_results_through_an_object_store(small, registry, tmp_pat
         assert there.predictions(key).equals(here.predictions(key))
 
 
+def test_what_was_asked_at_once_goes_along_whenever_it_was_asked(small, registry, tmp_path, url):
+    here, there = ResultStore(tmp_path / "here"), ResultStore(tmp_path / "there")
+    run_here(study(), here.folder)
+    synced(here, url)
+    synced(there, url)
+    key = here.cells()["key"][0]
+    said = here.predictions(key)
+    here.write_at_once(key, {"row": said["row"].to_numpy(), "probability": said["probability"].to_numpy()}, {"by": "hand"})
+    assert synced(here, url) == synced(there, url) == Synced(), "no result is new"
+    assert there.asked_at_once() == {key}
+    assert there.at_once(key).equals(here.at_once(key))
+
+
 def test_what_two_machines_computed_stays_as_it_was_first_sent(small, registry, tmp_path, url):
     here, there = ResultStore(tmp_path / "here"), ResultStore(tmp_path / "there")
     for store in (here, there):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -34,6 +33,7 @@ from state import carried, choose, switch
 from state import go as go_to
 
 from laser_core import figures
+from laser_core.errors import FaultError
 from laser_core.metrics import Interval
 from laser_core.study import contrast, summary
 from laser_core.systems import SYSTEMS
@@ -65,14 +65,18 @@ def verdict_within_users(origin: str, cells: pd.DataFrame, shots: int | str) -> 
 
 
 @st.cache_data(show_spinner="Weighing all data sets …", max_entries=4)
-def all_verdicts(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
-    """The verdict on each data set at each N that has one."""
-    rows = []
+def all_verdicts(origin: str, cells: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The verdict on each data set at each N that has one, and why other data sets have none."""
+    rows, lacking = [], []
     for name in results().datasets():
         own = cells[cells["dataset"] == name]
-        found = (contrast.verdict(partial(predictions, origin), own, n) for n in shots_in_order(own["shots"]))
-        rows += [{"dataset": name, "says": entry.says, **dataclasses.asdict(entry)} for entry in found if entry is not None]
-    return pd.DataFrame(rows)
+        try:
+            found = [contrast.verdict(partial(predictions, origin), own, n) for n in shots_in_order(own["shots"])]
+        except FaultError as error:
+            lacking.append(str(error))
+            continue
+        rows += [{"dataset": name, **one.row()} for one in found if one is not None]
+    return pd.DataFrame(rows), lacking
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -109,10 +113,9 @@ def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
 def sentence(found: contrast.Verdict, dataset: str) -> str:
     """The verdict in words, safe for Markdown."""
     size = "all labels" if found.shots == "all" else f"{shots_name(found.shots)} labels"
-    says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
     one, other = safe(found.with_lm), safe(found.without_lm)
     return (
-        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {says} **{other}**, {found.rival_is}: "
+        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {found.stands} **{other}**, {found.rival_is}: "
         f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} test samples, "
         f"{seeds_name(found.seeds)})." + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
     )
@@ -120,10 +123,9 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
 
 def sentence_within(found: contrast.Verdict) -> str:
     """The verdict within users in words, safe for Markdown."""
-    says = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[found.says]
     return (
-        f"Asked at one moment which of a user's next items the user likes more, **{safe(found.with_lm)}** {says} "
-        f"**{safe(found.without_lm)}**, the best of {found.rivals} without a language model: **{found.gap:+.3f} GAUC** "
+        f"Asked at one moment which of a user's next items the user likes more, **{safe(found.with_lm)}** {found.stands} "
+        f"**{safe(found.without_lm)}**, {found.rival_is}: **{found.gap:+.3f} GAUC** "
         f"({found.low:+.3f} to {found.high:+.3f}, {seeds_name(found.seeds)})."
     )
 
@@ -276,10 +278,14 @@ with middle:
         name=shots_name,
         help=figures.SHOTS_NOTE,
     )
-found = verdict_of(chosen.origin, cells, shots)
+found, ends, lacking = None, {}, ""
 labelled = shots_in_order(points["shots"][points["train_rows"] > 0]) or [shots]
-ends = {n: comparable(chosen.origin, cells, n) for n in dict.fromkeys((labelled[0], labelled[-1]))}
-ends = {n: at_n for n, at_n in ends.items() if len(at_n)}
+try:
+    found = verdict_of(chosen.origin, cells, shots)
+    ends = {n: comparable(chosen.origin, cells, n) for n in dict.fromkeys((labelled[0], labelled[-1]))}
+    ends = {n: at_n for n, at_n in ends.items() if len(at_n)}
+except FaultError as error:  # results come without the rows of data that may not be passed on: curves can be drawn, pairs not compared
+    lacking = str(error)
 if presenting:
     present(slides(dataset, points, found, ends))
     st.stop()
@@ -287,7 +293,9 @@ with right:
     switch("present", "Presenter mode", help="Large type, one figure at a time. The arrow keys turn the pages.")
 
 with st.container(border=True):
-    if found is None:
+    if lacking:
+        st.markdown(f"Who is ahead cannot be told here: {words.markdown(lacking)}")
+    elif found is None:
         st.markdown(
             f"On {words.markdown(titles()[dataset])}, no systems with and without a language model can be compared at this N yet, so there "
             "is no verdict."
@@ -320,7 +328,7 @@ if len(shown) < len(points):
     )
 if switch("all", "The verdict on all data sets, at every N", help="The first time it takes some seconds."):
     every = chosen.done
-    table = all_verdicts(chosen.origin, every[every["current"].astype(bool)] if every["current"].any() else every)
+    table, without = all_verdicts(chosen.origin, every[every["current"].astype(bool)] if every["current"].any() else every)
     if table.empty:
         st.info("There is no data set yet where systems with and without a language model can be compared.", icon=":material/touch_app:")
     else:
@@ -335,6 +343,8 @@ if switch("all", "The verdict on all data sets, at every N", help="The first tim
             f"{(table['says'] == 'behind').sum()} behind.",
             table.assign(**{side: [figures.system_label(*one) for one in table[side]] for side in ("with_lm", "without_lm")}),
         )
+    if without:
+        st.caption(f"Left out: {words.markdown('; '.join(without))}.")
 for place, (page, label, why) in zip(four_places(), WAYS, strict=True):
     with place.container(border=True, height="stretch"):
         st.page_link(page, label=f"**{label}**", query_params=carried(*CARRIED) | ({"n": str(shots)} if page == "compare.py" else {}))

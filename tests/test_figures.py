@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 
@@ -319,9 +318,7 @@ def test_verdicts_have_a_cell_each_with_mark_and_gap():
         contrast.Verdict(n, ("laser-llm", ""), 0.7, ("din", "epochs=2"), 0.7, 3, gap, low, high, 500, 3, (1, 1))
         for _, n, gap, low, high in made
     ]
-    table = pd.DataFrame(
-        [{"dataset": name, "says": row.says, **dataclasses.asdict(row)} for (name, *_), row in zip(made, rows, strict=True)]
-    )
+    table = pd.DataFrame([{"dataset": name, **row.row()} for (name, *_), row in zip(made, rows, strict=True)])
     (grid,) = figures.verdicts(table, {"a": "Set A"}).data
     assert list(zip(grid.y, grid.x, grid.z, grid.text, strict=True)) == [
         ("Set A", "64", 1, "▲ +0.020"),
@@ -330,7 +327,7 @@ def test_verdicts_have_a_cell_each_with_mark_and_gap():
         ("Set A", "1,024", 0, "= +0.000"),
     ]
     assert list(figures.verdicts(table).layout.xaxis.categoryarray) == ["64", "1,024", "all"]
-    assert "epochs 2" in grid.customdata[0] and "+0.0100 to +0.0300" in grid.customdata[0]
+    assert "is ahead of" in grid.customdata[0] and "epochs 2" in grid.customdata[0] and "+0.0100 to +0.0300" in grid.customdata[0]
 
 
 def test_within_users_puts_the_best_on_top_and_rings_the_auc():

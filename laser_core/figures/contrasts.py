@@ -41,20 +41,19 @@ def verdicts(table: pd.DataFrame, titles: Mapping[str, str] | None = None, note:
     """Where the best system with a language model is ahead of the best without, where behind: a row a data set, a column an N.
 
     Args:
-        table: A row a verdict with `dataset` and the values of `laser_core.study.contrast.Verdict`.
+        table: Rows of `laser_core.study.contrast.Verdict.row`, with `dataset`.
         titles: Names of data sets as people say them.
     """
     marks, figure = {"ahead": ("▲", 1), "level": ("=", 0), "behind": ("▼", -1)}, go.Figure()
-    shots = sorted(table["shots"].unique(), key=lambda n: float("inf") if n == "all" else int(n))
+    ticks = {n: n if n == "all" else count(n) for n in sorted(table["shots"].unique(), key=lambda n: float("inf") if n == "all" else n)}
     names = {name: plain((titles or {}).get(name, name)) for name in table["dataset"].unique()}
     words = [
-        f"<b>{in_lines(system_label(*row.with_lm), 60)}</b><br>{row.says} {'of ' if row.says == 'ahead' else ''}"
-        f"{'with ' if row.says == 'level' else ''}{in_lines(system_label(*row.without_lm), 60)}<br>AUC {row.gap:+.4f} "
-        f"(95 %: {row.low:+.4f} to {row.high:+.4f})<br>{count(row.test_rows)} test rows, {row.seeds} seeds"
+        f"<b>{in_lines(system_label(*row.with_lm), 60)}</b><br>{row.stands}<br>{in_lines(system_label(*row.without_lm), 60)}<br>"
+        f"AUC {row.gap:+.4f} (95 %: {row.low:+.4f} to {row.high:+.4f})<br>{count(row.test_rows)} test rows, {row.seeds} seeds"
         for row in table.itertuples()
     ]
     figure.add_heatmap(
-        x=[str(n) if n == "all" else count(n) for n in table["shots"]],
+        x=[ticks[n] for n in table["shots"]],
         y=[names[name] for name in table["dataset"]],
         z=[marks[says][1] for says in table["says"]],
         text=[f"{marks[row.says][0]} {row.gap:+.3f}" for row in table.itertuples()],
@@ -64,8 +63,7 @@ def verdicts(table: pd.DataFrame, titles: Mapping[str, str] | None = None, note:
         colorscale=[[0, fade(NEGATIVE, 0.45)], [0.5, fade(INK, 0.12)], [1, fade(POSITIVE, 0.45)]],
         zmin=-1, zmax=1, showscale=False, xgap=3, ygap=3,
     )  # fmt: skip
-    ticks = [str(n) if n == "all" else count(n) for n in shots]
-    figure.update_xaxes(title="N (labels)", type="category", categoryorder="array", categoryarray=ticks, showgrid=False)
+    figure.update_xaxes(title="N (labels)", type="category", categoryorder="array", categoryarray=list(ticks.values()), showgrid=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return finish(figure, note, 150 + 44 * max(len(names), 2), title)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -433,6 +433,15 @@ class Verdict:
     def says(self) -> Literal["ahead", "behind", "level"]:
         """Ahead or behind if the interval of the gap leaves out zero, else level."""
         return "ahead" if self.low > 0 else "behind" if self.high < 0 else "level"
+
+    @property
+    def stands(self) -> str:
+        """How the one with a language model stands to the other, in words: what goes between their names."""
+        return {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}[self.says]
+
+    def row(self) -> dict[str, Any]:
+        """As a row of a table, with what it `says` and how the one `stands` to the other."""
+        return {**asdict(self), "says": self.says, "stands": self.stands}
 
     @property
     def rival_is(self) -> str:

@@ -391,15 +391,14 @@ def _verdict_sentences(found: Iterable[contrast.Verdict], metric: str = "auc") -
     """Verdicts in words, a sentence for all N at which the same was found of the same two systems."""
     alike: dict[tuple[Any, ...], list[contrast.Verdict]] = {}
     for entry in found:
-        alike.setdefault((entry.with_lm, entry.says, entry.without_lm, entry.rival_is), []).append(entry)
-    words = {"ahead": "is ahead of", "behind": "is behind", "level": "cannot be told apart from"}
+        alike.setdefault((entry.with_lm, entry.stands, entry.without_lm, entry.rival_is), []).append(entry)
     opening = "Within users, asked at once, with" if metric == "gauc" else "With"
     return [
-        f"{opening} {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {words[says]} "
+        f"{opening} {_all_of(_shots(entry.shots) for entry in own)} labels, {figures.system_label(*one)} {stands} "
         f"{figures.system_label(*other)}, {rival_is}: {figures.METRICS[metric].label} "
         f"{_all_of(f'{_signed(entry.gap)} [{_signed(entry.low)}; {_signed(entry.high)}]' for entry in own)}."
         + "".join(f" {told}" for told in dict.fromkeys(entry.labels_differ for entry in own) if told and metric == "auc")
-        for (one, says, other, rival_is), own in alike.items()
+        for (one, stands, other, rival_is), own in alike.items()
     ]
 
 

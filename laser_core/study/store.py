@@ -173,6 +173,8 @@ class ResultStore:
     def test_set(self, record: Mapping[str, Any]) -> pd.DataFrame:
         """Columns row, user, label of the samples that a result was scored on.
 
+        Nothing is fetched for it.
+
         Raises:
             FaultError: It is not stored, and the data set that it could be made from again is not here or has changed.
         """
@@ -186,6 +188,9 @@ class ResultStore:
                     self._set_aside(path, "cannot be read")
         from laser_core import datasets
 
+        about = datasets.about(cell["dataset"])
+        if not about.redistributable and versions.cached_data_version(about.name) is None:  # what may be handed on is bundled
+            raise FaultError(f"the test samples of {about.title} are not on this machine: laser data get {about.name}")
         dataset = datasets.load(cell["dataset"])
         rows = dataset.test_rows(cell["test_rows"])
         if test_set_hash({**cell, "data_version": dataset.version}, rows) != name:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -550,6 +551,28 @@ def test_overview_says_the_verdict_with_its_interval(stores, open_page):
     words = text_of(open_page("overview.py", n="64")).replace("\\", "")
     assert "**Laser, LLM only** is ahead of **History-LR**, the best of 2 systems without a language model" in words
     assert re.search(r"95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
+
+
+def test_recorded_results_are_drawn_without_their_data(tmp_path, monkeypatch, open_page):
+    """As on a new machine: what may not be passed on is not there. Curves are drawn, nothing is fetched, and it says what to get."""
+    from laser_core import datasets
+
+    recorded = Path(__file__).resolve().parents[2] / "results"
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "runs"))
+    monkeypatch.setenv("LASER_RECORDED", str(tmp_path / "recorded"))
+    monkeypatch.setenv("LASER_HOME", str(tmp_path / "home"))
+    for system in ("history-lr", "sim", "laser-crm"):
+        for path in sorted((recorded / "ml-1m" / system).glob("*.json"))[:12]:
+            for file in (path, path.with_suffix(".parquet")):
+                place = tmp_path / "recorded" / "ml-1m" / system / file.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(file.read_bytes())
+    monkeypatch.setattr(datasets, "load", lambda name, *_, **__: pytest.fail(f"{name} was asked for"))
+    page = open_page("overview.py", results="recorded", dataset="ml-1m", all="yes")
+    no_trouble(page)
+    assert len(page.get("plotly_chart")) == 1
+    words = text_of(page).replace("\\", "")
+    assert "Who is ahead cannot be told here: the test samples of MovieLens-1M are not on this machine: laser data get ml-1m" in words
 
 
 def test_overview_shows_all_verdicts_on_demand(stores, open_page):

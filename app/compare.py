@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
@@ -10,6 +9,7 @@ import streamlit as st
 import words
 from shared import (
     CARRIED,
+    asked_at_once,
     at_once,
     choose_dataset,
     choose_metric,
@@ -31,7 +31,6 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
-    store,
     text_column,
     titles,
     within_users,
@@ -98,8 +97,8 @@ if shown["test_rows"].nunique() > 1:
 
 
 @st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
-def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str, asked_at_once: bool) -> pd.DataFrame:
-    return contrast.gaps(partial(at_once if asked_at_once else predictions, origin), cells, baseline, metric)
+def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metric: str, within: bool) -> pd.DataFrame:
+    return contrast.gaps(partial(at_once if within else predictions, origin), cells, baseline, metric)
 
 
 @st.cache_data(show_spinner="Slicing the test set …", max_entries=64)
@@ -112,14 +111,14 @@ def user_table(origin: str, cells: pd.DataFrame, one: tuple[str, str], other: tu
     return contrast.user_gaps(partial(predictions, origin), cells, one, other)
 
 
-def best_of(kinds: tuple[str, ...]) -> str | None:
+def best_of(kinds: tuple[str, ...], points: pd.DataFrame = shown, by: str = "auc") -> str | None:
     """The series of some families that has the highest AUC."""
-    own = shown[[name in SYSTEMS and SYSTEMS[name].family in kinds for name in shown["system"]]]
-    return None if own.empty else next(iter(series_of(own.sort_values("auc", ascending=False))))
+    own = points[[name in SYSTEMS and SYSTEMS[name].family in kinds for name in points["system"]]]
+    return None if own.empty else next(iter(series_of(own.sort_values(by, ascending=False))))
 
 
-def choose_series(key: str, label: str, default: str | None = None, known: Mapping[str, tuple[str, str]] | None = None) -> tuple[str, str]:
-    known = series_of(shown) if known is None else known
+def choose_series(key: str, label: str, default: str | None = None, points: pd.DataFrame = shown) -> tuple[str, str]:
+    known = series_of(points)
     return known[choose(key, label, list(known), default=default, name=lambda one: figures.system_label(*known[one]))]
 
 
@@ -204,7 +203,7 @@ def against_a_baseline() -> None:
 def inside_users() -> None:
     """Does a system know who likes much, or what a user likes more? Of the systems that were asked so, whichever are chosen above."""
     at_this_n = chosen.done[(chosen.done["dataset"] == dataset) & (chosen.done["shots"] == shots)]
-    asked = at_this_n[at_this_n["key"].isin(store(chosen.origin).asked_at_once())]
+    asked = asked_at_once(chosen.origin, at_this_n)
     if asked.empty:
         not_asked()
         return
@@ -230,15 +229,13 @@ def inside_users() -> None:
         f"{int(table['users'].max()):,} test users have samples of both labels; the rows are theirs. The rings are AUC as everywhere else, "
         "of all test samples, asked one by one."
     )
-    known = series_of(table.sort_values("gauc", ascending=False))
-    references = [name for name, (system, _) in known.items() if system in SYSTEMS and SYSTEMS[system].family == "reference"]
-    baseline = choose_series("baseline", "Baseline", next(iter(references), None), known)
-    show_gaps(of_series(asked, drawn), baseline, "gauc", note, asked_at_once=True)
+    baseline = choose_series("baseline", "Baseline", best_of(("reference",), table, "gauc"), table)
+    show_gaps(of_series(asked, drawn), baseline, "gauc", note, within=True)
 
 
-def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note: str, asked_at_once: bool = False) -> None:
+def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note: str, within: bool = False) -> None:
     """The paired gaps of some systems to one, as a figure and a table."""
-    measure, table = figures.METRICS[metric], gap_table(chosen.origin, cells, baseline, metric, asked_at_once)
+    measure, table = figures.METRICS[metric], gap_table(chosen.origin, cells, baseline, metric, within)
     if table.empty:
         st.info("Nothing to compare: choose at least two systems that share a seed.", icon=":material/touch_app:")
         return

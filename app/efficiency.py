@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 import words
 from shared import (
+    asked_at_once,
     choose_dataset,
     choose_metric,
     choose_price,
@@ -26,7 +27,6 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
-    store,
     text_column,
     titles,
     within_users,
@@ -75,7 +75,7 @@ if len(largest) < len(points) and not switch(
 ):
     points = largest
 if metric == "gauc":
-    asked = cells[cells["key"].isin(store(chosen.origin).asked_at_once())]
+    asked = asked_at_once(chosen.origin, cells)
     points = points.merge(asked[summary.POINT].drop_duplicates())
     if points.empty:
         not_asked()
@@ -85,7 +85,7 @@ if shown.empty:
     st.info("No system chosen: pick at least one above.", icon=":material/touch_app:")
     st.stop()
 if metric == "gauc":
-    shown = within_users(chosen.origin, cells.merge(shown[summary.POINT]))
+    shown = within_users(chosen.origin, asked.merge(shown[summary.POINT]))
     st.caption("GAUC of the results whose systems were asked about all of a user's test items at one moment, as a recommender ranks them.")
 if x == "price":
     with st.container(border=True):

@@ -144,8 +144,8 @@ with right:
     with st.popover("Add a title", icon=":material/add:", width="stretch"):
         sought = st.text_input("Search", key="lab-search", max_chars=80).strip().lower()
         vocabulary = dataset.field(dataset.about.title_field)
-        all_titles = [dataset.title(item) for item in range(1, dataset.items + 1)] if sought else []
-        found = [item for item, title in enumerate(all_titles, start=1) if sought in title.lower()][:MOST_FOUND]
+        titles = [dataset.title(item) for item in range(1, dataset.items + 1)] if sought else []
+        found = [item for item, title in enumerate(titles, start=1) if sought in title.lower()][:MOST_FOUND]
         if found:
             new = st.selectbox("Title", found, format_func=lambda item: words.tidy(dataset.title(item), 80))
             stars = st.select_slider("Its rating", codes, value=codes[-1], format_func=lambda code: f"{dataset.rating_values[code]:g}")
@@ -174,14 +174,14 @@ def reader_of(shown: int, titles: str) -> LaserLLM:
 def read_of(history: list[tuple[int, int]], titles: str = "plain") -> Prompt:
     """The prompt after a history, or a message and the end of the page where it cannot be made."""
     try:
-        return reader_of(len(history), titles).prompt(explain.what_if(dataset, row, earlier + history), 0)
+        return reader_of(len(history), titles).prompt(explain.what_if(dataset, row, earlier + history if history else []), 0)
     except LaserError as error:
         st.warning(words.markdown(error), icon=":material/error:")
         st.stop()
 
 
-titles = "anonymous" if anonymous else "plain"
-prompt, original = read_of(history, titles), read_of(stored)
+shown_as = "anonymous" if anonymous else "plain"
+prompt, original = read_of(history, shown_as), read_of(stored)
 st.subheader("What it reads", anchor=False)
 free = switch("free", "Edit the text itself", help="The text is then scored as you write it; changes above no longer enter.")
 if free:
@@ -223,7 +223,7 @@ if asked:
     live.start("lab-job", live.Job(backbone, tuned[adapter], [original, prompt]))
     st.session_state["lab-question"] = question
 if each:
-    variants = [read_of(part, titles) for part in explain.leave_one_out(history)]
+    variants = [read_of(part, shown_as) for part in explain.leave_one_out(history)]
     live.start("lab-each", live.Job(backbone, tuned[adapter], [prompt, *variants]))
     st.session_state["lab-each-question"] = (question, history)
 

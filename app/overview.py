@@ -12,6 +12,7 @@ import streamlit as st
 import words
 from shared import (
     CARRIED,
+    asked_at_once,
     at_once,
     choose_dataset,
     four_places,
@@ -26,7 +27,6 @@ from shared import (
     shots_in_order,
     shots_name,
     show_figure,
-    store,
     titles,
 )
 from state import carried, choose, switch
@@ -302,8 +302,7 @@ with st.container(border=True):
         )
     else:
         st.markdown(sentence(found, dataset))
-        asked = cells[cells["key"].isin(store(chosen.origin).asked_at_once())]
-        if (within := verdict_within_users(chosen.origin, asked, shots)) is not None:
+        if (within := verdict_within_users(chosen.origin, asked_at_once(chosen.origin, cells), shots)) is not None:
             st.markdown(sentence_within(within), help=figures.METRICS["gauc"].help)
         if found.labels_differ:
             st.caption(found.labels_differ)

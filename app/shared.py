@@ -202,14 +202,14 @@ def choose_metric(all_known: bool = False) -> str:
     return choose("metric", "Metric", list(known), name=lambda name: known[name].label, help=explained)
 
 
-def within_users(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
-    """GAUC of those of some results whose systems were asked about all of a user's test samples at once; empty where none was."""
-    asked = cells[cells["key"].isin(store(origin).asked_at_once())]
-    return asked if asked.empty else _within_users(origin, asked)
+def asked_at_once(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """Those of some results whose systems were asked about all of a user's test samples at once."""
+    return cells[cells["key"].isin(store(origin).asked_at_once())]
 
 
 @st.cache_data(show_spinner="Looking within users …", max_entries=64)
-def _within_users(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+def within_users(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """GAUC of results that were asked at once."""
     return contrast.within_users(partial(at_once, origin), cells)
 
 

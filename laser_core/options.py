@@ -75,8 +75,6 @@ def _class_of_options(name: str) -> str | None:
     for node in _classes()[name].body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["Options"]:
             return ast.unparse(node.value).rpartition(".")[2]
-        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "Options" and node.value is not None:
-            return ast.unparse(node.value).rpartition(".")[2]
     return next((found for base in _bases(name) if (found := _class_of_options(base))), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,7 +147,7 @@ def best(
     print_table(f"Study {name}", heads, rows, numbers=["N", *heads[5:]])
 
 
-@app.command("at-once", epilog="Example: `laser study at-once demo`")
+@app.command("at-once", epilog="Example: `laser study at-once within-users`")
 def at_once(
     name: StudyName,
     system: Annotated[list[str] | None, typer.Option(help="Only these systems; without it all of the study.")] = None,
@@ -156,7 +157,10 @@ def at_once(
     profile: Profile = None,
 ) -> None:
     """Fit the finished cells of a study again and ask about all of a user's test items at one moment, as a recommender ranks them.
-    Ctrl-C loses the cell under way."""
+    Ctrl-C loses the cell under way. One thread, as cells have; several of this command on one store share the work."""
+    from laser_core.study.engine import threads_of
+
+    os.environ.update(threads_of(1))  # before the libraries that read it are loaded
     from laser_core.study import at_once, runner, spec
 
     results = open_store(store)
@@ -166,7 +170,8 @@ def at_once(
     cells = cells[cells["seed"].isin(sorted(cells["seed"].unique())[:seeds])]
     with progress_bar(f"study {name}, at once") as progress:
         asked = at_once.ask(results, cells, progress)
-    note(f"study {name}: {asked} of {len(cells)} cells asked at once, {len(cells) - asked} already there; results in {results.folder}")
+    rest = f"{len(cells) - asked} already there or at work elsewhere"
+    note(f"study {name}: {asked} of {len(cells)} cells asked at once, {rest}; results in {results.folder}")
 
 
 @app.command("diff", epilog="Example: `laser study diff results runs --json`")

@@ -10,6 +10,7 @@ predictions, not models.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,8 @@ def _asked(store: ResultStore, key: str) -> tuple[dict[str, np.ndarray], dict[st
     system.fit(dataset, shots, valid_rows, seed=cell["seed"])
     asked, probabilities = predict_at_once(system, dataset, rows)
     stored = store.predictions(key).set_index("row").loc[asked, "probability"].to_numpy()
-    provenance = made_with(started, record["provenance"]["threads"], systems.get(cell["system"]).needs)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    provenance = made_with(started, threads, systems.get(cell["system"]).needs)
     differs = float(np.abs(rounded(system.predict(dataset, asked)) - stored).max())
     return {"row": asked.astype(np.int32), "probability": rounded(probabilities)}, {**provenance, "refit_differs": differs}
 

@@ -460,6 +460,17 @@ def test_lab_reads_a_sample_as_the_system_of_each_form_does(form, stores, open_p
 
 
 @pytest.mark.weights
+def test_lab_with_every_rating_left_out_shows_none(stores, open_page, small):
+    """Nor older ones, of which there are more than the lab shows."""
+    row = next(int(row) for row in small.test if len(small.history_events(int(row), 0)) > 60)
+    out = [str(place) for place in range(1, 11)]
+    page = open_page("lab.py", user=str(small.sample_user(np.array([row]))[0]), sample=str(row), form="counted", out=out, free="yes")
+    no_trouble(page)
+    (text,) = (area.value for area in page.text_area if area.label == "Prompt")
+    assert "stars" not in text and small.title(small.sample_item(np.array([row]))[0]) in text
+
+
+@pytest.mark.weights
 @pytest.mark.parametrize("address", [{"rate": "99:99"}, {"add": "0:1"}, {"out": "31"}, {"rate": "1:1:1"}, {"add": "../../x"}])
 def test_lab_refuses_impossible_changes(address, stores, open_page):
     page = open_page("lab.py", **address)

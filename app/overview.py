@@ -311,7 +311,8 @@ with st.container(border=True):
                 f"{others} more system{'s' * (others > 1)} with a language model answered other test samples or with other seeds only, and "
                 f"{'have' if others > 1 else 'has'} no part in it: see Compare models."
             )
-key_figures(found, ends, cells)
+if not lacking:
+    key_figures(found, ends, cells)
 shown = leading(points, found, ends)
 series = len(series_of(points))
 show_figure(

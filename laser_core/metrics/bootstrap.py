@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laser_core.metrics.ranking import auc, both_classes, row_log_loss
+from laser_core.metrics.ranking import auc, both_classes, evaluate, row_log_loss
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -75,6 +75,16 @@ def bootstrap_mean(values: np.ndarray, users: np.ndarray, draws: int = DRAWS, se
 def bootstrap_log_loss(labels: np.ndarray, probabilities: np.ndarray, users: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """(draws,) the log loss of redrawn users."""
     return bootstrap_mean(row_log_loss(labels, probabilities), users, draws, seed)
+
+
+def evaluate_with_draws(labels: np.ndarray, probabilities: np.ndarray, users: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """What `evaluate` gives with the 95 % bounds `auc_low`, `auc_high`, `log_loss_low`, `log_loss_high`, and the (draws,) they are of."""
+    draws = {"auc": bootstrap_auc(labels, probabilities, users), "log_loss": bootstrap_log_loss(labels, probabilities, users)}
+    values = evaluate(labels, probabilities)
+    for name, draw in draws.items():
+        interval = percentile_interval(values[name], draw)
+        values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return values, draws
 
 
 @dataclass(frozen=True)

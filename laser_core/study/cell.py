@@ -26,8 +26,6 @@ from laser_core.study import versions
 from laser_core.study.spec import Cell
 from laser_core.study.store import ResultStore, make_test_set, rounded
 
-DRAWS = 1000  # of test users; kept with the result, so curves can be compared draw by draw without the predictions
-
 
 def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progress: Progress = no_progress, profile: str = "") -> None:
     """Fit and test one cell and store its result.
@@ -54,14 +52,7 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
 
     test_set = make_test_set(dataset, test_rows)
     labels, users = test_set["label"].to_numpy(), test_set["user"].to_numpy()
-    draws = {
-        "auc": metrics.bootstrap_auc(labels, probabilities, users, DRAWS),
-        "log_loss": metrics.bootstrap_log_loss(labels, probabilities, users, DRAWS),
-    }
-    values = metrics.evaluate(labels, probabilities)
-    for name, draw in draws.items():
-        interval = metrics.percentile_interval(values[name], draw)
-        values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    values, draws = metrics.evaluate_with_draws(labels, probabilities, users)
     record = {
         "status": "done",
         "error": "",
@@ -86,6 +77,7 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
         "curve": plain(system.curve_),
         "test_set": store.write_test_set(identity, test_set, private=not dataset.about.redistributable),
         "provenance": {**provenance(cell, started), "profile": profile},
+        # Of test users: with them curves can be compared draw by draw without the predictions.
         "draws": {name: [None if np.isnan(value) else round(float(value), 6) for value in draw] for name, draw in draws.items()},
     }
     store.write(record, probabilities)

@@ -21,15 +21,14 @@ from laser_core.metrics import (
     Curve,
     Interval,
     auc,
-    bootstrap_auc,
     data_multiplier,
     delong,
+    evaluate_with_draws,
     gauc,
     holm,
     log_loss,
     match_point,
     pairs_within_users,
-    percentile_interval,
     seed_and_user_draws,
 )
 from laser_core.metrics.efficiency import shots_needed
@@ -57,8 +56,6 @@ SLICES = {
 }
 """what parts of a test set can be made by: three numbers, three kinds"""
 _SERIES = ["system", "variant", "test_rows"]
-_OF_ALL_ROWS = ["log_loss", "log_loss_low", "log_loss_high", "accuracy", "ece", "predict_seconds"]
-"""of a result's columns, what is not measured again on a part of its test rows"""
 
 
 def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str = "auc") -> pd.DataFrame:
@@ -364,6 +361,31 @@ def _family(system: str) -> str:
     return SYSTEMS[system].family if system in SYSTEMS else ""
 
 
+def on_same_rows(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
+    """Results of one data set, each measured on the test rows that all of them have: smaller test sets are parts of larger ones.
+
+    Returns:
+        The cells, with quality and `test_rows` on the common rows (`predict_seconds`, which are of all rows, only of those scored on
+        these), and what reads their predictions there.
+    """
+    more = cells["test_rows"] > cells["test_rows"].min()
+    if not more.any():
+        return cells, read
+    rows = read(cells.loc[~more, "key"].iloc[0])["row"]
+
+    def on_them(key: str) -> pd.DataFrame:
+        stored = read(key)
+        return stored[stored["row"].isin(rows)]
+
+    cells = cells.assign(test_rows=len(rows))
+    columns = ("label", "probability", "user")
+    measured = [evaluate_with_draws(*_columns(on_them(key), *columns))[0] for key in cells.loc[more, "key"]]
+    for name in measured[0]:
+        cells.loc[more, name] = [values[name] for values in measured]
+    cells.loc[more, cells.columns.intersection(["predict_seconds"])] = np.nan
+    return cells, on_them
+
+
 def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
     """The results that may be set beside each other at one N: same test rows, same seeds, so that neither decides who is ahead.
 
@@ -375,8 +397,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
         cells: Finished cells of one data set and one N.
 
     Returns:
-        A cell a system and seed, with `auc`, `auc_low`, `auc_high` and `test_rows` on the common rows (none where there is no such ground;
-        other measures only of those scored on these very rows), and what reads their predictions on these rows.
+        A cell a system and seed on the common rows, as `on_same_rows` gives them; none where there is no such ground.
     """
     best, ground = (), cells[:0]
     sides = {side(*place) for place in zip(cells["system"], cells["variant"], strict=True)} - {""}
@@ -388,23 +409,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
             rank = (min(len(seeds), ENOUGH), size, len(there), len(seeds), sorted(seeds))
             if sides <= {side(*place) for place in there} and rank > best:
                 best, ground = rank, large[large.set_index(["system", "variant"]).index.isin(there) & large["seed"].isin(seeds)]
-    more = ground["test_rows"] > ground["test_rows"].min()
-    if not more.any():
-        return ground, read
-    rows = read(ground.loc[~more, "key"].iloc[0])["row"]
-
-    def on_them(key: str) -> pd.DataFrame:
-        stored = read(key)
-        return stored[stored["row"].isin(rows)]
-
-    ground = ground.assign(test_rows=len(rows))
-    ground.loc[more, ground.columns.intersection(_OF_ALL_ROWS)] = np.nan
-    for place, key in ground.loc[more, "key"].items():
-        labels, probabilities, users = _columns(on_them(key), "label", "probability", "user")
-        value = auc(labels, probabilities)
-        interval = percentile_interval(value, bootstrap_auc(labels, probabilities, users))
-        ground.loc[place, ["auc", "auc_low", "auc_high"]] = value, interval.low, interval.high
-    return ground, on_them
+    return on_same_rows(read, ground)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from laser_core.knowledge.encoder import encode
 from laser_core.knowledge.familiarity import familiarity
 from laser_core.knowledge.generate import generate
 from laser_core.knowledge.nearby import AXES, NUMBERS, items_read, nearby
+from laser_core.knowledge.words import Words, words_of
 from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
@@ -64,8 +65,9 @@ class VectorOptions:
     """width of the kernel by which what the user thought of the items nearest to the target makes two more (`nearby.py`); 0: no such"""
     familiar: bool = True
     """how well `language_model` knows the item by its title is one more (`familiarity.py`)"""
-    vectors: Literal["real", "random", "shuffled", "none"] = "real"
-    """controls: random numbers instead of vectors, those of another item (and user), none at all"""
+    vectors: Literal["real", "words", "random", "shuffled", "none"] = "real"
+    """controls: the words of the same texts, counted (`words.py`), instead of a language model's vectors, random numbers, the vectors of
+    another item (and user), none at all"""
 
     def __post_init__(self) -> None:
         for name in ("encoder", "language_model"):
@@ -122,6 +124,7 @@ class Vectors:
         self.spaces: dict[str, Space] = {}
         self.scale = np.zeros((2, options.dense))  # mean and standard deviation of the dense numbers among the fitted samples
         self._fitted: tuple[np.ndarray, Tables, np.ndarray] | None = None  # those samples, until they are asked for
+        self._words: tuple[str, Words] | None = None  # of a data set's version
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
         """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large the dense numbers are.
@@ -244,7 +247,7 @@ class Vectors:
             return _random([("item", int(item)) for item in items])
         if options.vectors == "shuffled":
             items = _other(dataset.items)[items]
-        return encode(options.encoder, item_texts(dataset, items.tolist(), options.item_text, self._write), progress=self.progress)
+        return self._read(dataset, item_texts(dataset, items.tolist(), options.item_text, self._write))
 
     def _familiar(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:
         """(items,) as the language model or a control gives them."""
@@ -265,7 +268,18 @@ class Vectors:
             many = ends - dataset.user_offsets[users]
             users = _other(dataset.users)[users]
             ends = dataset.user_offsets[users] + np.minimum(many, dataset.user_offsets[users + 1] - dataset.user_offsets[users])
-        return encode(options.encoder, user_texts(dataset, users, ends, options.user_text, self._write), progress=self.progress)
+        return self._read(dataset, user_texts(dataset, users, ends, options.user_text, self._write))
+
+    def _read(self, dataset: CTRDataset, texts: list[str]) -> np.ndarray:
+        """(texts, size) what the encoder makes of them, or their words; the words are those of all items' texts."""
+        options = self.options
+        if options.vectors != "words":
+            return encode(options.encoder, texts, progress=self.progress)
+        if self._words is None or self._words[0] != dataset.version:
+            self.progress("counting words", 0, 0)
+            everything = item_texts(dataset, range(1, dataset.items + 1), options.item_text, self._write)
+            self._words = dataset.version, words_of(tuple(everything))
+        return self._words[1](texts)
 
     def _write(self, prompts: list[str]) -> list[str]:
         return generate(self.options.language_model, prompts, progress=self.progress)

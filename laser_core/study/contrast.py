@@ -349,11 +349,11 @@ def label_needs(one: Curve, baseline: Curve) -> pd.DataFrame:
 def side(system: str, variant: str = "") -> Literal["with", "without", ""]:
     """On which side of the claim a system stands: with a language model, without, or on neither.
 
-    On neither are encoders tuned whole (they are not the claim's language models), and controls whose vectors come from no text.
+    On neither are encoders tuned whole (they are not the claim's language models), and controls whose vectors come from no language model.
     """
     family = _family(system)
     if family in LM_FAMILIES:
-        return "" if re.search(r'vectors="(random|shuffled|none)"', variant) else "with"
+        return "" if re.search(r'vectors="(words|random|shuffled|none)"', variant) else "with"
     return "without" if family in ("reference", "crm") else ""
 
 

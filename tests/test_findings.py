@@ -1,0 +1,330 @@
+"""What README.md and results/FINDINGS.md say of the recorded runs is what the recorded runs say."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from laser_core import metrics
+
+PROJECT = Path(__file__).resolve().parent.parent
+README, FINDINGS = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "results/FINDINGS.md"))
+TOLD = " ".join(FINDINGS.split())
+
+
+def recorded_means(dataset: str, test_rows: int) -> dict[str, dict[str, float]]:
+    """Label of a system -> N -> mean AUC over the first three subsets on so many test rows."""
+    from laser_core.figures import system_label
+    from laser_core.study.store import ResultStore
+    from laser_core.study.summary import summarise
+
+    cells = ResultStore(PROJECT / "results").cells()
+    points = summarise(cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["seed"] < 3)])
+    found: dict[str, dict[str, float]] = {}
+    for point in points[points["seeds"] == 3].itertuples():
+        found.setdefault(system_label(point.system, point.variant), {})[str(point.shots)] = point.auc
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, float]]:
+    """MovieLens-1M: label of a system -> N -> mean AUC on the whole test split."""
+    return recorded_means("ml-1m", 97_002)
+
+
+def tables(text: str) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """What stands over the first column -> (the N of the other columns, the rows)."""
+    blocks = re.findall(r"^\| (system[^|]*) \|(.*)\|\n\|[-|]+\|\n((?:\|.*\|\n)+)", text, re.MULTILINE)
+    tables = {}
+    for title, heads, lines in blocks:
+        rows = [line.strip("| ").split(" | ") for line in lines.strip().splitlines()]
+        tables[title] = (heads.replace(",", "").replace("|", " ").split(), rows)
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("title", "dataset", "test_rows"),
+    [
+        ("system", "ml-1m", 97_002),
+        ("system, MovieLens-small (6,164 test rows)", "movielens-small", 6_164),
+        ("system, MovieLens-1M (2,000 test rows)", "ml-1m", 2_000),
+    ],
+)
+def test_figures_are_those_of_the_recorded_runs(title, dataset, test_rows):
+    heads, table = tables(FINDINGS)[title]
+    recorded = recorded_means(dataset, test_rows)
+    assert len(table) >= 3 and len(heads) >= 2
+    for label, *numbers in table:
+        assert numbers == [f"{recorded[label][n]:.4f}".removeprefix("0") for n in heads], label
+
+
+def test_what_is_said_of_all_systems_holds(recorded):
+    """Of systems as they are, without tuned settings: the plain input and the enriched one."""
+    ours, random = "Laser, LLM+CRM (statistics=false)", 'Laser, LLM+CRM (statistics=false, vectors="random")'
+    for n in ("256", "1024", "4096", "16384", "65536", "all"):
+        assert recorded[ours][n] > max(recorded["SIM (statistics=false)"][n], recorded[random][n])
+    assert recorded["Laser, LLM+CRM"]["all"] > 0.8033
+    counted = ("History-LR", "Stats-LR", "LightGBM", "Item popularity", "Ease-LR", "Ease-LightGBM")
+    for n in ("1024", "4096", "16384", "65536"):
+        assert recorded["Stats-LR"][n] > max(auc[n] for label, auc in recorded.items() if label not in counted and n in auc)
+    assert recorded["Ease-LightGBM"]["all"] == max(auc["all"] for auc in recorded.values() if "all" in auc) > 0.8033
+
+
+@pytest.fixture
+def lesson(monkeypatch):
+    """What the notebooks read results with, on those that come with the kit and no others."""
+    for name in ("LASER_RECORDED", "LASER_STORE"):
+        monkeypatch.setenv(name, str(PROJECT / "results"))
+    monkeypatch.syspath_prepend(str(PROJECT / "notebooks"))
+    import lesson
+
+    lesson.cells.cache_clear()
+    yield lesson
+    lesson.cells.cache_clear()
+
+
+@pytest.mark.parametrize(("dataset", "test_rows"), [("movielens-small", 6_164), ("ml-1m", 97_002)])
+def test_what_is_said_of_few_labels_holds(dataset, test_rows, lesson):
+    """LLM+CRM beside its own backbone, both with statistics, and beside random vectors: ahead with 256, 1,024 and 4,096 labels."""
+    cells = lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows)]
+    for n in (256, 1024, 4096):
+        own = cells[cells["train_rows"] == n]
+        ours = own[(own["system"] == "laser-crm") & (own["variant"] == "")]
+        random = own[(own["system"] == "laser-crm") & (own["variant"] == 'vectors="random"')]
+        for other in (own[(own["system"] == "sim") & (own["variant"] == "")], random):
+            found = lesson.gap(ours, other)
+            assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
+
+
+def test_what_is_said_of_chosen_settings_holds(lesson):
+    cells = lesson.recorded().cells()
+    usual, chosen = {"plain": "statistics=false", "enriched": ""}, {"plain": "statistics=false, choose=true", "enriched": "choose=true"}
+
+    def minus(dataset: str, n: int, one: tuple[str, str], other: tuple[str, str]) -> dict[str, float | str]:
+        seeds, rows = {"movielens-small": (5, 6_164), "ml-1m": (3, 97_002)}[dataset]
+        at = cells[(cells["dataset"] == dataset) & (cells["train_rows"] == n) & (cells["seed"] < seeds) & (cells["test_rows"] == rows)]
+        first, second = (at[(at["system"] == name) & (at["variant"] == what)] for name, what in (one, other))
+        assert len(first) == len(second) == seeds
+        return lesson.gap(first, second)
+
+    def told(found: dict[tuple[str, str, int], dict]) -> dict[tuple[str, str, int], str]:
+        assert {gap["says"] for gap in found.values()} <= {"ahead", "level"}
+        return {place: _short(gap["gap"], 3) for place, gap in found.items() if gap["says"] == "ahead"}
+
+    places = [("movielens-small", of, n) for of in usual for n in (64, 256, 1024, 4096)]
+    places += [("ml-1m", of, n) for of in usual for n in (256, 1024, 4096)]
+    sim = told({(name, of, n): minus(name, n, ("sim", chosen[of]), ("sim", usual[of])) for name, of, n in places})
+    assert sim.keys() == {("movielens-small", "plain", 256), ("movielens-small", "enriched", 1024)}
+    few, more = sim.values()
+    assert f"that is worth {few} of AUC to SIM on the plain input with 256 labels, and {more} with the statistics and 1,024" in TOLD
+    assert told({(name, of, n): minus(name, n, ("laser-crm", chosen[of]), ("laser-crm", usual[of])) for name, of, n in places}) == {}
+    ahead = told({(name, of, n): minus(name, n, ("laser-crm", chosen[of]), ("sim", chosen[of])) for name, of, n in places})
+    small = [ahead.pop(("movielens-small", "enriched", n)) for n in (64, 256, 1024, 4096)]
+    assert f"with the statistics by {min(small)} to {max(small)} at 64, 256, 1,024 and 4,096 labels" in TOLD
+    few, more = (ahead.pop(("movielens-small", "plain", n)) for n in (1024, 4096))
+    assert f"on the plain input by {few} and {more} at 1,024 and 4,096." in TOLD
+    few, more = (ahead.pop(("ml-1m", "enriched", n)) for n in (256, 1024))
+    assert f"by {few} and {more} with the statistics at 256 and 1,024," in TOLD
+    few, more = (ahead.pop(("ml-1m", "plain", n)) for n in (1024, 4096))
+    assert f"by {few} and {more} on the plain input at 1,024 and 4,096." in TOLD
+    assert ahead == {}
+
+
+def asked_at_once(lesson, dataset: str, shots: int):
+    """(GAUC by system and options, the paired gaps to any of them, in the words of the text) of the recorded results."""
+    from laser_core.study import contrast
+
+    store = lesson.recorded()
+    cells = store.cells()
+    own = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & cells["key"].isin(store.asked_at_once())]
+    points = contrast.within_users(store.at_once, own).set_index(["system", "variant"])
+
+    def over(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str, str]:
+        found = contrast.gaps(store.at_once, own, other, "gauc").set_index(["system", "variant"]).loc[one]
+        says = "ahead" if found["low"] > 0 else "behind" if found["high"] < 0 else "level"
+        gap = f"+{_short(found['gap'], 3)}" if found["gap"] > 0 else "less"
+        return says, gap, f"{gap} [{_short(found['low'], 3)}; {_short(found['high'], 3)}]" if says == "ahead" else ""
+
+    return points, over
+
+
+def test_what_is_said_of_one_user_holds(lesson):
+    ours, sim = ("laser-crm", ""), ("sim", "")
+    points, over = asked_at_once(lesson, "movielens-small", 1024)
+    says, _, words = over(ours, sim)
+    assert says == "ahead" and points.loc[ours, "seeds"] == 5 and _short(points.loc[ours, "pairs"], 3) == ".002"
+    assert f"GAUC {_short(points.loc[ours, 'gauc'], 3)} on MovieLens-small (five subsets; {words})" in TOLD
+    assert over(("laser-crm", 'vectors="random"'), sim)[:2] == ("level", "less")
+    assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
+    _, over = asked_at_once(lesson, "movielens-small", 256)
+    few = [over(ours, (name, "")) for name in ("stats-lr", "ease-lr")]
+    assert [says for says, *_ in few] == ["ahead", "ahead"]
+    assert f"with 256 labels it is ahead of both on MovieLens-small ({few[0][1]} and {few[1][1]})" in TOLD
+
+
+def test_what_is_said_of_one_user_on_movielens_1m_holds(lesson, ml_1m):
+    ours, plain, counts = ("laser-crm", ""), ("laser-crm", "statistics=false"), ("history-lr", "")
+    points, over = asked_at_once(lesson, "ml-1m", 1024)
+    says, _, words = over(ours, ("sim", ""))
+    assert says == "ahead" and points.loc[ours, "seeds"] == 3
+    assert _short(metrics.pairs_within_users(ml_1m.labels(ml_1m.test), ml_1m.sample_user(ml_1m.test)), 3) == ".002"
+    assert f"and {_short(points.loc[ours, 'gauc'], 3)} on MovieLens-1M (three subsets; {words})" in TOLD
+    assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
+    auc, gauc = ([_short(points.loc[one, metric], 3) for one in (plain, counts)] for metric in ("auc", "gauc"))
+    assert f"it has an AUC of {auc[0]} on MovieLens-1M and History-LR one of {auc[1]}, but a GAUC of {gauc[0]} against {gauc[1]}:" in TOLD
+    assert over(plain, counts)[0] == "ahead"
+    _, over = asked_at_once(lesson, "ml-1m", 256)
+    few = [over(plain, (name, "")) for name in ("stats-lr", "ease-lr")]
+    assert [says for says, *_ in few] == ["ahead", "ahead"]
+    assert f"with the plain input on MovieLens-1M ({few[0][1]} and {few[1][1]})" in TOLD
+
+
+def test_what_is_said_of_bookcrossing_holds(lesson):
+    cells = lesson.recorded().cells()
+
+    def own(dataset: str, shots: int | str, system: str, variant: str = "") -> pd.DataFrame:
+        found = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots) & (cells["seed"] < 5)]
+        return found[(found["system"] == system) & (found["variant"] == variant)]
+
+    gaps = []
+    for n in (256, 1024, 4096, "all"):
+        ours = own("bookcrossing-explicit", n, "laser-crm")
+        assert lesson.gap(ours, own("bookcrossing-explicit", n, "stats-lr"))["says"] == ("behind" if n == "all" else "level")
+        for other in (own("bookcrossing-explicit", n, "sim"), own("bookcrossing-explicit", n, "laser-crm", 'vectors="random"')):
+            gaps.append(found := lesson.gap(ours, other))
+            assert (found["says"], found["seeds"]) == ("ahead", 5), (n, found)
+    assert f"by {_short(min(found['gap'] for found in gaps), 3)} to {_short(max(found['gap'] for found in gaps), 3)} of AUC" in TOLD
+    means = {
+        words: [_short(own(dataset, "all", system, variant)[metric].mean(), 4) for metric in ("auc", "log_loss")]
+        for words, dataset, system, variant in (
+            ("ours", "bookcrossing-explicit", "laser-crm", ""),
+            ("on DeepFM", "bookcrossing-explicit", "laser-crm", 'backbone_crm="deepfm"'),
+            ("counts", "bookcrossing-explicit", "stats-lr", ""),
+            ("on DCNv2", "bookcrossing", "laser-crm", 'backbone_crm="dcnv2"'),
+            ("DCNv2", "bookcrossing", "dcnv2", ""),
+            ("LightGBM", "bookcrossing", "lightgbm", ""),
+        )
+    }
+    assert f"LLM+CRM {means['ours'][0]}, with DeepFM as its backbone {means['on DeepFM'][0]}, Stats-LR {means['counts'][0]})" in TOLD
+    assert (
+        f"an AUC of {means['on DCNv2'][0]} and a log loss of {means['on DCNv2'][1]} (DCNv2 {means['DCNv2'][0]} and {means['DCNv2'][1]}"
+        in TOLD
+    )
+    assert f"LightGBM on counts {means['LightGBM'][0]} and {means['LightGBM'][1]}" in TOLD
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def test_what_is_said_of_the_language_model_alone_holds(lesson):
+    """Ahead and level: whether the paired interval over seeds and test users leaves out zero."""
+    cells = lesson.recorded().cells()
+
+    def beside(dataset: str, test_rows: int, n: int, variant: str, other: str | None = None) -> dict[str, float | str]:
+        """The gap to another variant, else to History-LR."""
+        own = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["train_rows"] == n) & (cells["seed"] < 3)]
+        counted = own[own["system"] == "laser-llm-counted"]
+        reference = own[own["system"] == "history-lr"] if other is None else counted[counted["variant"] == other]
+        found = lesson.gap(counted[counted["variant"] == variant], reference)
+        assert found["seeds"] == 3
+        return found
+
+    def says(dataset: str, test_rows: int, n: int, variant: str) -> str:
+        return beside(dataset, test_rows, n, variant)["says"]
+
+    for n in (256, 1024):
+        assert says("movielens-small", 6_164, n, "") == says("movielens-small", 6_164, n, "statistics=true") == "ahead"
+    assert says("movielens-small", 6_164, 64, "") == says("movielens-small", 6_164, 64, "statistics=true") == "level"
+    for n in (64, 256, 1024):
+        assert says("ml-1m", 2_000, n, "block=1") == says("ml-1m", 2_000, n, "block=1, nearby=0.1") == "level"
+        for variant in ("block=1, statistics=true", "block=1, statistics=true, nearby=0.1"):
+            assert says("ml-1m", 2_000, n, variant) == "ahead"
+    for n in (64, 256, 1024):
+        for plain in ("", "statistics=true"):
+            for dataset, test_rows, before in (("ml-1m", 2_000, ["block=1"]), ("movielens-small", 6_164, [])):
+                without, near = (", ".join([*before, *filter(None, [plain, more])]) for more in ("", "nearby=0.1"))
+                found = beside(dataset, test_rows, n, near, without)
+                assert found["gap"] > 0
+                if (dataset, n) in (("ml-1m", 64), ("movielens-small", 256), ("movielens-small", 1024)):
+                    assert found["says"] == "ahead"
+    for n in (64, 256, 1024):
+        for plain in ("", "statistics=true"):
+            found = beside("movielens-small", 6_164, n, ", ".join(filter(None, ['titles="anonymous"', plain])), plain)
+            assert -0.0095 < found["gap"] < -0.0025 and found["says"] == ("behind" if n == 1024 else "level")
+        assert says("movielens-small", 6_164, n, 'titles="anonymous", statistics=true') == ("level" if n == 64 else "ahead")
+        for more in ("", ", statistics=true", ", nearby=0.1", ", statistics=true, nearby=0.1"):
+            found = beside("ml-1m", 2_000, n, f"block=1, retrieval=true{more}", f"block=1{more}")
+            assert found["gap"] > 0 and (found["says"] == "ahead" or n == 1024 or more)
+            plain = more.removeprefix(", ")
+            found = beside("movielens-small", 6_164, n, f"retrieval=true{more}", plain)
+            assert found["says"] == "level"
+    for n in (16, 64, 256, 1024):
+        assert (
+            says("bookcrossing", 1_772, n, "block=1") == "behind" and says("bookcrossing", 1_772, n, "block=1, statistics=true") == "level"
+        )
+    for n, words, by in ((64, "ahead", ".020"), (256, "ahead", ".017"), (1024, "level", ".013")):
+        assert says("bookcrossing-explicit", 1_079, n, "block=1") == "level"
+        found = beside("bookcrossing-explicit", 1_079, n, "block=1, statistics=true, nearby=0.1")
+        assert (found["says"], _short(found["gap"], 3)) == (words, by)
+    for dataset, test_rows, block in (("movielens-small", 6_164, ""), ("ml-1m", 2_000, "block=1, ")):  # no more labels than N
+        assert says(dataset, test_rows, 1024, f'{block}targets="shots"') == ("level" if dataset == "movielens-small" else "behind")
+    [untuned] = cells[(cells["system"] == "laser-llm-counted") & (cells["dataset"] == "ml-1m") & (cells["shots"] == 0)]["auc"]
+    assert f"{untuned:.2f}" == "0.68"
+    one = cells[
+        cells["system"].isin(["laser-llm", "laser-llm-retrieval"]) & cells["variant"].str.contains("readout") & (cells["shots"] == 256)
+    ]
+    assert one.groupby("dataset").size().to_dict() == {"movielens-small": 6, "ml-1m": 6, "bookcrossing": 6}
+    assert one["auc"].max() < 0.58
+
+
+def test_what_is_said_of_small_encoders_holds(lesson):
+    for dataset in ("movielens-small", "ml-1m", "bookcrossing"):
+        table, _ = lesson.beside(dataset, ["plm"])
+        assert {16, 64, 256, 1024} <= set(table["N"]) and set(table["says"]) <= {"level", "behind"}
+        assert {"CTR-BERT", "PTab", "P5 (no pretraining)"} <= set(table["system"])
+    cells = lesson.recorded().cells()
+    at = cells[(cells["dataset"] == "ml-1m") & (cells["shots"] == 1024) & (cells["test_rows"] == 2_000) & (cells["variant"] == "")]
+    at = at[at["seed"] < 3].groupby("system")["auc"].agg(["mean", "count"])
+    assert [_short(at["mean"][name], 3) for name in ("ctr-bert", "ptab", "p5-scratch", "history-lr")] == [".717", ".710", ".712", ".739"]
+    assert (at["count"] == 3).all()
+    fits = cells[cells["system"].isin(["ctr-bert", "ptab"])]
+    fits = fits.assign(valid=[min(check["valid_log_loss"] for check in lesson.recorded().read(key)["curve"]) for key in fits["key"]])
+    pairs = fits.pivot(index=["dataset", "system", "shots", "seed", "test_rows"], columns="variant", values=["valid", "auc"]).dropna()
+    usual, larger = "", "learning_rate=0.0002"
+    assert len(pairs) >= 16 and (pairs["valid"][usual] < pairs["valid"][larger]).all()
+    assert (pairs["auc"][usual] > pairs["auc"][larger]).nunique() == 2
+
+
+def test_what_is_said_of_routing_holds(lesson):
+    """No share of samples is worth more than as many by lot; asking for all of them is ahead, and the gain grows with the share."""
+    from laser_core.study.routing import routing
+
+    store, cells = lesson.recorded(), lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == "movielens-small") & (cells["test_rows"] == 6_164) & (cells["seed"] < 3)]
+    for n in (256, 1024):
+        own = cells[cells["train_rows"] == n]
+        dear = own[(own["system"] == "laser-llm-counted") & (own["variant"] == "statistics=true, nearby=0.1")]
+        for system in ("sim", "deepfm"):
+            table = routing(store.predictions, own[(own["system"] == system) & (own["variant"] == "")], dear)
+            assert (table["seeds"] == 3).all() and (table["lot_low"] <= 0).all() and table["low"].iloc[-1] > 0
+            in_proportion = table["share"] * table["gap"].iloc[-1]
+            assert (table["gap"] - in_proportion).abs().max() < 0.006
+
+
+def test_what_is_said_of_memory_holds():
+    record = json.loads((PROJECT / "results" / "bench" / "memory.json").read_text(encoding="utf-8"))["parts"]
+    assert {part.split()[0] for part in record} == {"movielens-small", "ml-1m", "bookcrossing"}
+    found = {(part.split()[0], one["case"]): one for part, its in record.items() for one in its["measurements"]}
+    assert {one["pairs"] for one in found.values()} == {200}
+    heart = [one for (_, case), one in found.items() if case != "knowledge"]
+    assert all(one["low"] < 0.5 < one["high"] for one in heart)
+    assert {f"{100 * end(one['median'] for one in heart):.0f}" for end in (min, max)} == {"47", "54"}
+    known = {dataset: one for (dataset, case), one in found.items() if case == "knowledge"}
+    assert all(one["low"] > 0.5 for one in known.values())
+    assert [f"{100 * known[dataset]['median']:.0f}" for dataset in ("ml-1m", "movielens-small", "bookcrossing")] == ["68", "71", "57"]

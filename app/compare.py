@@ -21,6 +21,7 @@ from shared import (
     not_run,
     number_column,
     of_series,
+    on_same_rows,
     open_dataset,
     options_in_words,
     paper_values,
@@ -38,6 +39,7 @@ from shared import (
 from state import carried, choose
 
 from laser_core import figures
+from laser_core.errors import FaultError
 from laser_core.metrics import relative_improvement
 from laser_core.study import contrast, paper, summary
 from laser_core.systems import SYSTEMS
@@ -75,8 +77,9 @@ if shown.empty:
 cells = chosen.done
 cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots)]
 cells = summary.widest(of_series(cells, shown))
+alike, read = on_same_rows(chosen.origin, cells)
+shown = summary.summarise(alike)
 measure = figures.METRICS[metric]
-read = partial(predictions, chosen.origin)
 scale, bare_scale = (  # bare: for figures that draw no intervals
     f"{figures.scale_note(shown, titles(), intervals)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}" for intervals in (True, False)
 )
@@ -90,10 +93,6 @@ show_figure(
     shown,
 )
 options_in_words(shown)
-if shown["test_rows"].nunique() > 1:
-    st.caption(
-        "Not all of these were scored on the same test samples, so their order may be chance: “Against a baseline” compares on common ones."
-    )
 
 
 @st.cache_data(show_spinner="Comparing pair by pair …", max_entries=64)
@@ -102,8 +101,8 @@ def gap_table(origin: str, cells: pd.DataFrame, baseline: tuple[str, str], metri
 
 
 @st.cache_data(show_spinner="Slicing the test set …", max_entries=64)
-def slice_table(origin: str, cells: pd.DataFrame, by: str) -> pd.DataFrame:
-    return contrast.slices(partial(predictions, origin), open_dataset(dataset), cells, by)
+def slice_table(_read: contrast.Read, cells: pd.DataFrame, by: str) -> pd.DataFrame:  # the cells say on which rows `_read` reads
+    return contrast.slices(_read, open_dataset(dataset), cells, by)
 
 
 @st.cache_data(show_spinner="Looking at every user …", max_entries=64)
@@ -126,7 +125,7 @@ def scored(seed: int) -> list[figures.Scored]:
     """Labels and probabilities of the systems to draw, for one seed."""
     found = []
     drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
-    for cell in of_series(cells[cells["seed"] == seed], drawn).to_dict("records"):
+    for cell in of_series(alike[alike["seed"] == seed], drawn).to_dict("records"):
         stored = read(cell["key"])
         name = figures.system_label(cell["system"], cell["variant"])
         found.append((cell["system"], name, stored["label"].to_numpy(), stored["probability"].to_numpy()))
@@ -325,7 +324,7 @@ def slices() -> None:
     if drawn.empty:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
-    table = slice_table(chosen.origin, of_series(cells, drawn), by)
+    table = slice_table(read, of_series(alike, drawn), by)
     few = int((table["samples"] < FEW).sum())
     table = table[table["samples"] >= FEW]
     counted = by in ("history", "popularity", "liking")
@@ -389,7 +388,7 @@ def users() -> None:
 
 st.divider()
 view = choose("view", "Look closer", list(VIEWS), name=VIEWS.get, kind="buttons")
-{
+show = {
     "table": beside_the_paper,
     "gaps": against_a_baseline,
     "within": inside_users,
@@ -398,5 +397,9 @@ view = choose("view", "Look closer", list(VIEWS), name=VIEWS.get, kind="buttons"
     "scores": scores,
     "slices": slices,
     "users": users,
-}[view]()
+}[view]
+try:
+    show()
+except FaultError as error:  # the samples that it asks about are not on this machine
+    st.info(f"{words.markdown(error, 400)}.", icon=":material/download:")
 not_run([name for name in SYSTEMS if name not in set(at_n["system"])], dataset, f"at N = {shots_name(shots)}", shots)

@@ -16,6 +16,7 @@ from shared import (
     need_results,
     number_column,
     of_series,
+    on_same_rows,
     predictions,
     results,
     series_of,
@@ -30,7 +31,7 @@ from state import amount, choose
 
 from laser_core import figures
 from laser_core.bench.measure import read_record
-from laser_core.errors import DataError, UserError
+from laser_core.errors import DataError, LaserError
 from laser_core.settings import get_settings
 from laser_core.study import contrast, paper, summary
 from laser_core.study.routing import routing
@@ -91,8 +92,8 @@ def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
     cheap, dear = (cells[(cells["system"] == system) & (cells["variant"] == variant)] for system, variant in pair)
     try:
         table = routed(chosen.origin, cheap, dear)
-    except UserError as error:
-        st.info(str(error).capitalize(), icon=":material/touch_app:")
+    except LaserError as error:  # nothing in common, or the samples are not on this machine
+        st.info(f"{words.markdown(str(error)[:1].upper() + str(error)[1:], 400)}.", icon=":material/touch_app:")
         return
     first, second = (shown[(shown["system"] == system) & (shown["variant"] == variant)].iloc[0] for system, variant in pair)
     table = table.assign(per_thousand=first["per_thousand"] + table["share"] * second["per_thousand"])
@@ -165,6 +166,9 @@ cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
 shown = summary.on_one_machine(shown, cells)
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
+alike, _ = on_same_rows(chosen.origin, cells)  # qualities only: times are those of all samples that were scored
+places = [name for name in summary.POINT if name != "test_rows"]
+shown = shown.drop(columns=["test_rows", metric]).merge(summary.summarise(alike)[[*places, "test_rows", metric]], on=places)
 label, column = COSTS[cost]
 if shown[column].fillna(0).gt(0).any():
     show_figure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from state import amount, choose, choose_many, switch
 
 from laser_core import datasets, figures
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import LaserError
+from laser_core.errors import FaultError, LaserError
 from laser_core.options import options_of
 from laser_core.settings import get_settings
 from laser_core.study import contrast, paper, planning, summary
@@ -79,6 +79,17 @@ def at_once(origin: str, key: str) -> pd.DataFrame:
 def record(origin: str, key: str) -> dict[str, Any]:
     """Everything that is stored of one result."""
     return store(origin).read(key)
+
+
+@st.cache_data(show_spinner="Measuring on the same test samples …", max_entries=16)
+def _on_same_rows(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
+    return contrast.on_same_rows(partial(predictions, origin), cells)[0]
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _on_rows_of(origin: str, smallest: str, key: str) -> pd.DataFrame:
+    stored = predictions(origin, key)
+    return stored[stored["row"].isin(predictions(origin, smallest)["row"])]
 
 
 class Results:
@@ -205,6 +216,28 @@ def choose_metric(all_known: bool = False) -> str:
 def asked_at_once(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
     """Those of some results whose systems were asked about all of a user's test samples at once."""
     return cells[cells["key"].isin(store(origin).asked_at_once())]
+
+
+def on_same_rows(origin: str, cells: pd.DataFrame) -> tuple[pd.DataFrame, Callable[[str], pd.DataFrame]]:
+    """Results of one data set on the test samples that all of them have, unless the reader wants each on all of its own, and what reads
+    their predictions there."""
+    own = partial(predictions, origin)
+    if cells["test_rows"].nunique() < 2:
+        return cells, own
+    try:
+        common = _on_same_rows(origin, cells)
+    except FaultError as error:
+        st.caption(f"Each is shown on its own test samples, so their order may be chance: {words.markdown(str(error), 400)}.")
+        return cells, own
+    if not switch(
+        "same",
+        "All on the same test samples",
+        default=True,
+        help="Slow systems were scored on a fixed part of the test set. On: every system is measured on that part. Off: each on all "
+        "samples that it was scored on, with narrower intervals, but then their order may be chance.",
+    ):
+        return cells, own
+    return common, partial(_on_rows_of, origin, cells.sort_values("test_rows")["key"].iloc[0])
 
 
 @st.cache_data(show_spinner="Looking within users …", max_entries=64)

@@ -583,7 +583,14 @@ def test_recorded_results_are_drawn_without_their_data(tmp_path, monkeypatch, op
     no_trouble(page)
     assert len(page.get("plotly_chart")) == 1
     words = text_of(page).replace("\\", "")
-    assert "Who is ahead cannot be told here: the test samples of MovieLens-1M are not on this machine: laser data get ml-1m" in words
+    lacking = "the test samples of MovieLens-1M are not on this machine: laser data get ml-1m"
+    assert f"Who is ahead cannot be told here: {lacking}" in words
+    for view in ("gaps", "roc", "slices", "users"):
+        page = open_page("compare.py", results="recorded", dataset="ml-1m", view=view)
+        no_trouble(page)
+        words = text_of(page).replace("\\", "")
+        assert lacking in words or "MovieLens-1M is not on this machine yet" in words, view
+        assert any(box.label.startswith("Not run") for box in page.expander), "what stands below is not lost"
 
 
 def test_overview_shows_all_verdicts_on_demand(stores, open_page):
@@ -649,6 +656,36 @@ def test_two_runs_side_by_side(stores, open_page):
     assert inside.loc["key", ["Run 1", "Run 2"]].tolist() == [one, other]
     assert inside.loc["key", "Differs"] == "≠"
     assert any(code.value.splitlines()[-1].startswith("laser train ") for code in page.code)
+
+
+@pytest.mark.parametrize(("name", "axis"), [("compare.py", "x"), ("cost.py", "y")])
+def test_systems_are_set_beside_each_other_on_the_same_samples(name, axis, stores, open_page, small):
+    """The made-up language model was scored on a part of the test set: the others are measured on it too, unless the reader wants not."""
+    from sklearn.metrics import roc_auc_score
+
+    from laser_core.study.store import ResultStore
+
+    store = ResultStore(stores)
+    cells = store.cells()
+    keys = cells[(cells["system"] == "din") & (cells["shots"] == 64)]["key"]
+    part = set(small.test_rows(LM_ROWS))
+    wanted = {"yes": [], "no": []}
+    for key in keys:
+        stored = store.predictions(key)
+        wanted["no"].append(roc_auc_score(stored["label"], stored["probability"]))
+        stored = stored[stored["row"].isin(part)]
+        wanted["yes"].append(roc_auc_score(stored["label"], stored["probability"]))
+    for same, aucs in wanted.items():
+        page = open_page(name, n="64", same=same)
+        no_trouble(page)
+        [dot] = [trace for trace in chart(page)["data"] if trace.get("name") == "DIN"]
+        assert _values(dot[axis]) == pytest.approx([np.mean(aucs)])
+    assert abs(np.diff([np.mean(aucs) for aucs in wanted.values()])[0]) > 0.001
+
+
+def _values(sent) -> list[float]:
+    """The numbers of a trace as Plotly sends them."""
+    return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"]).tolist() if isinstance(sent, dict) else sent
 
 
 def test_costs_are_told_by_machine(tmp_path, monkeypatch, open_page, small):

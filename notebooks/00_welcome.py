@@ -176,4 +176,4 @@ checks.labels_needed(match_point, curve, reference)
 # - N counts the labels a model may learn from. Histories are visible to every system alike.
 # - The curve of quality against N, with intervals, is what the rest of this kit is about.
 #
-# Next: `laser demo` adds more systems and opens the dashboard.
+# Next: [01 The data and its traps](01_data.ipynb). `laser demo` adds more systems and opens the dashboard.

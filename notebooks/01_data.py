@@ -196,9 +196,11 @@ by_set = shown.groupby(["dataset", "system"])["auc"].mean().unstack("system").ro
 by_set.reindex(datasets.NAMES).astype(object).fillna("not run")
 
 # %% [markdown]
-# Item popularity is next to useless on BookCrossing where the share of the user's own earlier positives goes far: the
-# question there is mostly *does this person give stars at all?*, which is a fact about the person and not about books.
-# That is why the kit also has `bookcrossing-explicit`: only real ratings, positive from 8.
+# Of the explicit ratings nearly all are positive, of the implicit ones none: the question is mostly *does this person give stars
+# at all?*, a fact about the person and not about books. That is why the kit also has `bookcrossing-explicit`: only real
+# ratings, positive from 8. The table is no evidence of it, though one would like it to be: item popularity is next to useless on
+# BookCrossing and the share of the user's own earlier positives goes far, but so it is on `bookcrossing-explicit`, which has not
+# this trap. The counts of the data card are the evidence; the table is one more comparison whose control says no.
 #
 # ## Trap 4: what does N count?
 #
@@ -256,7 +258,7 @@ checks.steps_back(steps_back, data, shuffled)
 
 # %% [markdown]
 # **2. Leave one out** (medium, 10 minutes). For each sample: the mean label of the *other* samples of the same item; the
-# mean label of all samples where there is no other. Without a loop over samples if you can.
+# mean label of all samples where there is no other. Without a loop over samples if you can. (Do not fit on it: exercise 3.)
 
 
 # %%
@@ -272,7 +274,22 @@ def leave_one_out(items, labels):
 checks.leave_one_out(leave_one_out)
 
 # %% [markdown]
-# **3. Nested shots** (medium, 10 minutes). Write `draw(rows, n, seed)`: n of the rows at random, such that for one seed a
+# **3. It leaks all the same** (medium, 5 minutes). No sample's own label is in its own number, so one could fit on it. But for an
+# item with S likes among n samples it is (S - y) / (n - 1): those that were *liked* have the smaller one. Compute the AUC of
+# your number against the label among the samples of one item, below. A model with the item's id, or a tree, turns that round and
+# has the answer. A fold is drawn without a look at labels, and all its samples of an item share one number: nothing to turn round.
+
+# %%
+of_one_item = np.array([1, 0, 1, 1, 0, 1])  # the labels of an item's samples
+auc_within = ...
+# BEGIN SOLUTION
+numbers = leave_one_out(np.zeros(len(of_one_item), dtype=int), of_one_item)
+auc_within = auc(of_one_item, numbers)
+# END SOLUTION
+checks.auc_within(auc_within, of_one_item)
+
+# %% [markdown]
+# **4. Nested shots** (medium, 10 minutes). Write `draw(rows, n, seed)`: n of the rows at random, such that for one seed a
 # smaller draw lies inside every larger one, and another seed draws others.
 
 
@@ -287,7 +304,7 @@ def draw(rows, n, seed):
 checks.nested_shots(draw)
 
 # %% [markdown]
-# **4. Who owns the test set?** (easy, 5 minutes). What share of the test samples belongs to the ten users who have most of
+# **5. Who owns the test set?** (easy, 5 minutes). What share of the test samples belongs to the ten users who have most of
 # them? (Were it large, the AUC would be about ten people.)
 
 # %%

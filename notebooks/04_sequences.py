@@ -252,7 +252,8 @@ print("in order minus shuffled: {gap:+.4f} AUC [{low:+.4f}; {high:+.4f}], {says}
 
 # %% [markdown]
 # That line answers the question, for this model and these data. Mind what it is not: an order that helps GRU4Rec does not make
-# it the better model. Set the line beside the tables above, where History-LR reads no sequence.
+# it the better model. History-LR reads order only as shares of the last 5 and the last 30 ratings: at the same N it is the one to
+# set beside GRU4Rec, in the dashboard or in notebook [11](11_sample_efficiency.ipynb).
 #
 # ## What would change my mind
 #

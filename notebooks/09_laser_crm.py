@@ -27,7 +27,7 @@ import json
 import numpy as np
 import pandas as pd
 import torch
-from lesson import cells, gap, pick, profile, show
+from lesson import cells, gap, in_words, pick, profile, show
 
 from laser_core import figures
 from laser_core.datasets import load
@@ -121,6 +121,11 @@ pd.DataFrame(even, index=["evenness at the start", "at the end"]).T.rename_axis(
 # `random` and `shuffled` are still *ids in disguise*: a vector of its own for each film lets the user's liked-minus-disliked
 # sum count how liking went so far. If they gain over `none`, that gain is the plumbing's. What the texts bring is
 # **`real` minus `shuffled`**.
+#
+# And *texts* are not yet *language models*: a text has words, and words can be counted. The system `words-crm` puts the counted
+# words of the very same texts in the place of the encoder's vectors (TF-IDF on its first singular vectors, Deerwester et al.,
+# 1990; `laser_core/knowledge/words.py`) and asks no model how well it knows a title. What took a language model is
+# **LLM+CRM minus Words+CRM**; the recorded runs below have it.
 
 # %%
 arms = ("real", "shuffled", "random", "none") if here and profile() != "smoke" else ("random", "none")
@@ -139,10 +144,8 @@ outcome = runner.run(study, store)
 done = runner.results(study, store)
 done = done[done["status"] == "done"].assign(arm=lambda table: table["options"].str.extract(r'"vectors": ?"(\w+)"')[0])
 means = done.groupby("arm")["auc"].agg(["mean", "std", "count"])
-print(
-    f"profile: {profile()} · movielens-small · N = {n} · "
-    f"seeds {len(grid.seeds)} · {int(done['test_rows'].max()):,} test rows"
-)
+tests = int(done["test_rows"].max())
+print(f"profile: {profile()} · movielens-small · N = {n} · seeds {len(grid.seeds)} · {tests:,} test rows")
 means.round(3)
 
 # %%
@@ -168,29 +171,27 @@ show(figures.gaps(drawn, "auc", "without vectors", note, "Gain over the same mod
 
 # %% [markdown]
 # Read in the order of the lines: what the controls gain over nothing, what the real vectors gain over nothing, and then what
-# they gain **over the controls**. Only the last two are about language. Where a control gains as well, you have learned how
+# they gain **over the controls**. Only the last two are about the texts. Where a control gains as well, you have learned how
 # a paper without controls would have fooled you; where it *loses*, "real minus none" is the more modest figure of the two.
 #
 # ## The recorded runs
 #
 # The same from the store, for the paper's backbone SIM and others, the plain input and the enriched one (`statistics`),
 # each N apart; `knows` says whether `nearby` and `familiar` are read too (*all*, the default) or not. Two questions for
-# each: is it ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*? Intervals are paired, over
-# seeds and test users; where there are fewer than three seeds we do not count.
+# each: is it ahead of the same adapter on *random* vectors, and is it ahead of *the CRM alone*? A third below: of *the words*?
+# Intervals are paired, over seeds and test users; where there are fewer than three seeds we do not count.
 
 # %%
 laser = cells()[cells()["system"] == "laser-crm"]
-laser = laser[
-    laser["variant"].str.fullmatch(r"((statistics|backbone_crm|vectors|nearby|familiar)=[^,]+(, )?)*")
-]  # else as it comes
+usual = r"((statistics|backbone_crm|vectors|nearby|familiar)=[^,]+(, )?)*"  # what is else as it comes
+laser = laser[laser["variant"].str.fullmatch(usual)]
 options = pd.DataFrame(laser["options"].map(json.loads).tolist(), index=laser.index)
 options = options.reindex(columns=["statistics", "backbone_crm", "vectors", "nearby", "familiar"])
 text = np.where(options["statistics"].eq(True), "enriched", "plain")
 near, familiar = options["nearby"].ne(0), options["familiar"].eq(True)
 knows = np.where(near & familiar, "all", np.where(near | familiar, "", "adapter, match"))
-laser = laser.assign(crm=options["backbone_crm"], vectors=options["vectors"], input=text, knows=knows).query(
-    "knows != ''"
-)
+laser = laser.assign(crm=options["backbone_crm"], vectors=options["vectors"], input=text, knows=knows)
+laser = laser[laser["knows"] != ""]
 lines = []
 for (dataset, knows, size, crm, text), same in laser.groupby(["dataset", "knows", "train_rows", "crm", "input"]):
     at = cells()[(cells()["dataset"] == dataset) & (cells()["train_rows"] == size) & (cells()["system"] == crm)]
@@ -211,19 +212,24 @@ counts if len(found) else "LLM+CRM beside its controls: not run. To run it: lase
 alone = found[found["minus"] == "the CRM alone"]
 for (dataset, knows), part in alone.groupby(["data", "knows"]):
     plain, enriched = (part[part["input"] == text] for text in ("plain", "enriched"))
-    print(f"{dataset} ({knows}), mean gains in AUC: vectors on the plain input {plain['gap'].mean():+.4f},", end=" ")
-    print(
-        f"statistics instead {plain['statistics'].mean():+.4f}, "
-        f"vectors on top of statistics {enriched['gap'].mean():+.4f}"
-    )
+    gains = plain["gap"].mean(), plain["statistics"].mean(), enriched["gap"].mean()
+    told = "vectors on the plain input {:+.4f}, statistics instead {:+.4f}, vectors on top of statistics {:+.4f}"
+    print(f"{dataset} ({knows}), mean gains in AUC: {told.format(*gains)}")
 shown = alone[(alone["CRM"] == "sim") & (alone["input"] == "enriched")]
 print("\nLLM+CRM minus SIM alone, both with statistics:")
-shown[["data", "knows", "N", "gap", "low", "high", "seeds", "says"]].round(4).set_index("data")
+print(shown[["data", "knows", "N", "gap", "low", "high", "seeds", "says"]].round(4).to_string(index=False))
+print("\nLLM+CRM minus Words+CRM, both on SIM: what took a language model")
+both = cells().query("system in ('laser-crm', 'words-crm') and variant in ('', 'statistics=false')")
+for (dataset, variant, n), same in both.groupby(["dataset", "variant", "train_rows"]):
+    pair = gap(*(same[same["system"] == each] for each in ("laser-crm", "words-crm")))
+    if pair:
+        print(f"{dataset}, {'plain' if variant else 'enriched'}, N = {n:,}: {in_words(pair)}")
 
 # %% [markdown]
 # Compare the two inputs before you compare the backbones: statistics of the history are a cheap way to know what the vectors
 # know, and the lines above set the two prices side by side. What is left *on top of statistics* is the honest figure for
-# somebody who already has a good CRM.
+# somebody who already has a good CRM. And of that, what is left over *the words* is the language model's own part: the rest could
+# have been had from the same texts with a table of word counts.
 #
 # And one part changed at a time, N = 1,024, plain input, `nearby` and `familiar` off:
 
@@ -234,7 +240,7 @@ parts["generated item texts instead of metadata"] = ("ml-1m", whole.replace(",",
 for words, (dataset, variant) in parts.items():
     same = cells().query("system == 'laser-crm' and train_rows == 1024 and dataset == @dataset")
     pair = gap(*(same[same["variant"] == each] for each in (variant, whole)))
-    print(f"{dataset}, {words}:", "{gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**pair) if pair else "not run")
+    print(f"{dataset}, {words}: {in_words(pair)}")
 
 # %% [markdown]
 # ## What it costs to serve

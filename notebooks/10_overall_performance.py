@@ -195,7 +195,8 @@ for dataset, title in TITLES.items():
 
 # %% [markdown]
 # The lead is smaller than the interval of a single AUC, which is why a table of single numbers cannot settle it; a paired
-# comparison on the same users could. The paper prints neither seeds nor intervals.
+# comparison on the same users could. The paper prints neither seeds nor intervals. (Notebook [13](13_backbones.ipynb) asks how
+# large the lead would have to be if its two systems err together as much as ours do: a guess, not a test.)
 #
 # ## What the kit's own language-model systems say
 

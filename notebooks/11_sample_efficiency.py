@@ -15,7 +15,7 @@
 # %%
 import numpy as np
 import pandas as pd
-from lesson import cells, draws, gap, profile, results, show
+from lesson import cells, draws, gap, profile, results, show, tell
 
 from laser_core import datasets, figures, metrics
 from laser_core.study import contrast, paper
@@ -181,13 +181,16 @@ counts = {
 }
 counts = pd.DataFrame(counts).unstack(fill_value=0).fillna(0).astype(int)
 print(counts.to_string() if len(own) else "not run: laser study list names the studies with language models")
+
+tell("the best with a language model against the best without, equal samples", own.query("rivals > 1"))
+tell("equal labels", no_more.query("rivals > 1"))
 own.round(4).set_index("data")
 
 # %% [markdown]
-# Two questions, two answers. Against *its own backbone* LLM+CRM saves labels wherever the interval above lies over 1. Against
-# *the best system without language* `says` decides, where there are rivals: "level" is not nothing, but it is not sample
-# efficiency either. And the two halves of the counts are two claims. "Needs fewer *samples*" is fair where the history's ratings
-# lie there anyway, for every system to learn from; "needs fewer *labels*" is the second half, and it is the stronger word.
+# Three questions, three answers. Against *its own backbone* LLM+CRM saves labels wherever the interval above lies over 1. Against
+# *the best system without a language model* the sentences say where it is ahead at equal samples, and where at equal labels:
+# "level" is not nothing, but it is not sample efficiency either. And the last two are two claims. "Needs fewer *samples*" is
+# fair where the history's ratings lie there anyway, for every system to learn from; "needs fewer *labels*" is the stronger word.
 #
 # ## Is it the language?
 #

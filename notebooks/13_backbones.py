@@ -89,7 +89,7 @@ lines = theirs[theirs["row"] != "SIM"].assign(gap=lambda rows: (rows["auc"] - si
 lines["correlation"] = lines["row"].map(rhos)
 lines["luck, up to"] = NORMAL * error * np.sqrt(2 * (1 - lines["correlation"]))
 known = lines["luck, up to"].notna()
-says = np.where(lines["gap"].abs() > lines["luck, up to"], "shown", "could be luck")
+says = np.where(lines["gap"].abs() > lines["luck, up to"], "more than that", "could be luck")
 lines["says"] = np.where(known, says, "not run")
 ahead = (lines["gap"] > 0).sum()
 print(f"{ahead} of {len(lines)} rows are ahead of SIM by {lines['gap'].min():+.4f} to {lines['gap'].max():+.4f}")
@@ -98,9 +98,12 @@ lines[["row", "backbone", "gap", "correlation", "luck, up to", "says"]].round(4)
 # %% [markdown]
 # LLM+CRM errs where SIM errs, it contains one; a language model alone errs in places of its own, so its $\rho$ is lower and a gap
 # has to be larger. (Its $\rho$ is our small model's, on another data set, and the paper's may be another: with models of 7B and
-# more on all 97,002 rows it could be measured.) By these lines `says` tells which rows carry something over SIM. "Could be luck" of
-# a language model that saw a fraction of the labels is still level with SIM: that is the claim. An order among the backbones is
-# another claim, for which the rows would have to be compared with one another, on stored predictions, which the paper has not.
+# more on all 97,002 rows it could be measured.) So "more than that" means: more than the luck of test users would be *if* its
+# errors go with SIM's as ours do. It is no test: other labels and another start of the training are luck too, six rows are six
+# chances, and nobody outside can pair them. Nor is "could be luck" the same as *level*: to show that a model with a fraction of the
+# labels is as good as SIM one says beforehand what difference would not matter, and the whole interval has to lie within it.
+# An order among the backbones is another claim again, for which the rows would have to be compared with one another, on stored
+# predictions, which the paper has not.
 #
 # ## What is a backbone?
 #

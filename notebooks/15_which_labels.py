@@ -95,6 +95,9 @@ pd.DataFrame(table).T.round(2)
 # heavy users again and again. *uncertain* shows in the last one only: by a model that had no part in the choice, what it buys lies
 # nearer to one half. Its users, its items and its share of likes are much like those of a random draw.
 #
+# One thing is not paid for here: every fit also looks at 256 validation labels, whichever way is on trial, to choose its penalty
+# or when to stop. Whoever has 64 labels in all has to take them from these; the ways are compared fairly, the level is too high.
+#
 # ## Does it help?
 #
 # Same N, same test rows, same seeds, same validation sample; each way paired with *random* (DeLong's test with users as clusters, and

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import entropy as coin_entropy
 from sklearn.isotonic import isotonic_regression
+from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
 
@@ -110,8 +111,18 @@ def leave_one_out(function: Callable) -> None:
     )
 
 
+def auc_within(answer: Any, labels: np.ndarray) -> None:
+    """Exercise 3: the leave-one-out mean ranks an item's samples exactly the wrong way round."""
+
+    def truth() -> float:
+        means = [np.delete(labels, place).mean() for place in range(len(labels))]
+        return float(roc_auc_score(labels, means))
+
+    _number(3, answer, truth, "`auc(labels, numbers)` of these samples alone, all with the same item number.")
+
+
 def nested_shots(function: Callable) -> None:
-    """Exercise 3: nested draws, at random: neither some rows more often than others nor always the same distances between them."""
+    """Exercise 4: nested draws, at random: neither some rows more often than others nor always the same distances between them."""
     rows = np.arange(100, 200)
 
     def right() -> bool:
@@ -126,7 +137,7 @@ def nested_shots(function: Callable) -> None:
         return sizes and nested and random and draws[20, 1] != draws[20, 2] and set(function(rows, 5, 1)) == draws[5, 1]
 
     say(
-        3,
+        4,
         function(rows, 5, 1) is not None,
         right,
         "shuffle once with the seed, then take the first n: prefixes of one order are nested.",
@@ -134,10 +145,10 @@ def nested_shots(function: Callable) -> None:
 
 
 def share_of_ten(answer: Any, dataset: CTRDataset) -> None:
-    """Exercise 4: the share of test samples of the ten users with most of them."""
+    """Exercise 5: the share of test samples of the ten users with most of them."""
     top = Counter(dataset.sample_user(dataset.test).tolist()).most_common(10)
     truth = sum(samples for _, samples in top) / len(dataset.test)
-    _number(4, answer, lambda: truth, "`np.bincount(data.sample_user(data.test))` counts each user's samples.")
+    _number(5, answer, lambda: truth, "`np.bincount(data.sample_user(data.test))` counts each user's samples.")
 
 
 # ---- 02_metrics ----------------------------------------------------------------------------------------------------------------
@@ -625,4 +636,60 @@ def seeds_for(function: Callable) -> None:
         answers[0] is not None,
         lambda: answers == [16, 62, 1],
         "the standard error of the mean is sd / sqrt(seeds): gap = 1.96 * sd / sqrt(seeds), solved for seeds, rounded up.",
+    )
+
+
+# ---- 16_what_counting_knows -----------------------------------------------------------------------------------------------------
+
+
+def careful_share(function: Callable) -> None:
+    """Exercise 1: a share pulled towards a more general one."""
+    cases = [(0, 0, 0.6, 10), (1, 1, 0.6, 10), (30, 40, 0.5, 5), (3, 8, 0.25, 0.0)]
+    answers = [function(*case) for case in cases]
+
+    def expected(liked: int, count: int, overall: float, weight: float) -> float:
+        real = [1.0] * liked + [0.0] * (count - liked)
+        return float(np.average([*real, overall], weights=[1.0] * count + [weight]))
+
+    say(
+        1,
+        answers[0] is not None,
+        lambda: np.allclose(answers, [expected(*case) for case in cases]),
+        "add weight * overall to the likes and weight to the count; with no label it must be `overall`.",
+    )
+
+
+def unlabelled(function: Callable) -> None:
+    """Exercise 2: the share of test samples whose film no shot is about."""
+    generator = np.random.default_rng(0)
+    cases = [(generator.integers(0, 40, n), generator.integers(0, 40, 200)) for n in (1, 12, 60)]
+    answers = [function(*case) for case in cases]
+
+    def expected(shots: np.ndarray, tests: np.ndarray) -> float:
+        known = set(shots.tolist())
+        return sum(film not in known for film in tests.tolist()) / len(tests)
+
+    say(
+        2,
+        answers[0] is not None,
+        lambda: np.allclose(answers, [expected(*case) for case in cases]),
+        "`np.isin` says of each test sample's film whether it is among the films of the shots; a mean of booleans is a share.",
+    )
+
+
+def ease(function: Callable) -> None:
+    """Exercise 3: the closed form against one ridge regression an item."""
+    ratings = np.random.default_rng(0).normal(size=(30, 6))
+    answer = function(ratings.copy(), 2.5)
+
+    def column(item: int) -> np.ndarray:
+        others = [other for other in range(6) if other != item]
+        fitted = Ridge(alpha=2.5, fit_intercept=False).fit(ratings[:, others], ratings[:, item])
+        return np.insert(fitted.coef_, item, 0.0)
+
+    say(
+        3,
+        answer is not None,
+        lambda: np.allclose(answer, np.stack([column(item) for item in range(6)], axis=1), atol=1e-6),
+        "divide column t of -P by P[t, t] (NumPy divides columns when you divide by a row), then set the diagonal to zero.",
     )

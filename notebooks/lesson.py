@@ -87,6 +87,40 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
     return mean_gap(values, spread)
 
 
+def in_words(found: dict[str, float | str]) -> str:
+    """What `gap` found, in a line."""
+    return "{gap:+.4f} [{low:+.4f}; {high:+.4f}], {says}".format(**found) if found else "not run"
+
+
+def at_equal_labels(dataset: str, system: str, variant: str = "", reference: str = "history-lr") -> pd.DataFrame:
+    """A recorded system beside a reference that saw about as many *labels*: the largest recorded N that is no more than the system saw.
+
+    Returns:
+        A row an N: N, labels seen, the reference's N, and the `gap`.
+    """
+    done = cells()[(cells()["dataset"] == dataset) & (cells()["variant"] == "")]
+    rest, rows = done[done["system"] == reference], []
+    own = cells()[(cells()["dataset"] == dataset) & (cells()["system"] == system) & (cells()["variant"] == variant)]
+    for n, at in own[own["train_rows"] > 0].groupby("train_rows"):
+        seen = at["labels_seen"].mean()
+        other = rest[rest["train_rows"] == rest.loc[rest["train_rows"] <= seen, "train_rows"].max()]
+        if found := gap(at, other):
+            rows.append({"N": n, "labels seen": round(seen), "the reference's N": other["train_rows"].iloc[0], **found})
+    return pd.DataFrame(rows)
+
+
+def tell(words: str, table: pd.DataFrame) -> None:
+    """Print at which N something is ahead, level or behind, a data set a line; of several sets of test rows at one N by the largest.
+
+    Args:
+        table: Columns data, N, test rows, says.
+    """
+    for data, at in table.groupby("data"):
+        at = at.sort_values(["N", "test rows"]).drop_duplicates("N", keep="last")
+        told = [f"{word} at N = {', '.join(f'{n:,}' for n in own['N'])}" for word, own in at.groupby("says")]
+        print(f"{data}, {words}: {'; '.join(told)}")
+
+
 def mean_gap(values: np.ndarray, errors: np.ndarray) -> dict[str, float | str]:
     """What paired gaps say together, as `gap` returns it.
 

@@ -55,7 +55,7 @@ VIEWS = {
     "users": "Users",
 }
 
-heading("Compare models", "All systems at the same number of labels, with the paper's values where it has them.")
+heading("Compare models", "Systems at the same number of labelled samples, with the paper's values where it has them.")
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -92,6 +92,11 @@ show_figure(
     f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
 )
+if len(shown) < len(at_n):
+    st.caption(
+        f"{len(shown)} of {len(at_n)}. Unless you choose others: of each kind of system the best by its test AUC, and the conventional "
+        "model inside an LLM+CRM beside it. Being the best of many is luck in part."
+    )
 options_in_words(shown)
 
 
@@ -255,8 +260,10 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
             "Low": table["low"],
             "High": table["high"],
             "p (Holm)": table["p_holm"],
-            "Mark": ["▲ better" if b else "▼ worse" for b in better],
-            "Sure": ["yes" if p < 0.05 and out else "no" for p, out in zip(table["p_holm"], beyond, strict=True)],
+            "Says": [
+                ("▲ better" if b else "▼ worse") if p < 0.05 and out else "no difference shown"
+                for b, p, out in zip(better, table["p_holm"], beyond, strict=True)
+            ],
             "Seeds": table["seeds"],
             "Common test rows": table["test_rows"],
         }
@@ -273,7 +280,9 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
             "p (Holm)": number_column(
                 "p (Holm)", "%.2g", help="Chance of such a gap were there none, corrected for the number of systems."
             ),
-            "Sure": text_column("Sure", help="After Holm's correction p is under .05 and the interval leaves out zero."),
+            "Says": text_column(
+                "Says", help="Better or worse where, after Holm's correction, p is under .05 and the interval leaves out zero."
+            ),
             "Common test rows": number_column("Common test rows", "%,d"),
         },
     )

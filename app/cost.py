@@ -13,6 +13,7 @@ from shared import (
     choose_price,
     choose_shots,
     heading,
+    machines_of,
     need_results,
     number_column,
     of_series,
@@ -23,7 +24,6 @@ from shared import (
     shots_name,
     show_figure,
     show_table,
-    store,
     text_column,
     titles,
 )
@@ -43,13 +43,6 @@ COSTS = {
     "memory": ("peak memory, MB", "peak_memory_mb"),
     "money": ("price of a million predictions", "price"),
 }
-
-
-@st.cache_data(show_spinner="Reading where each result was measured …", max_entries=64)
-def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
-    """The processor (and GPU) that each result was measured on."""
-    found = [store(origin).read(key)["provenance"]["hardware"] for key in keys]
-    return [" + ".join(filter(None, (one.get("cpu"), one.get("gpu")))) or "not stated" for one in found]
 
 
 def serving() -> str:
@@ -211,7 +204,7 @@ show_table(
     "Milliseconds a prediction of each system, ours and the paper's",
     {
         "System": text_column("System", pinned=True, width="medium"),
-        "Ours": number_column("Ours, ms", "%.3g", help="Wall time to predict the test rows, divided by their number; mean over seeds."),
+        "Ours": number_column("Ours, ms", "%.3g", help="Wall time to predict the test rows, divided by their number; median over seeds."),
         "Paper": number_column("Paper, ms", "%.3g", help="The paper states neither batch nor hardware."),
         "Price": number_column("Price a million", "%.3g", help="On the hardware described above."),
         "Year": number_column("Price a year", "%,.2f", help="At the predictions a day given above."),

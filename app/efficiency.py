@@ -76,6 +76,7 @@ if len(largest) < len(points) and not switch(
     points = largest
 if metric == "gauc":
     asked = asked_at_once(chosen.origin, cells)
+    run = set(points["system"])
     points = points.merge(asked[summary.POINT].drop_duplicates())
     if points.empty:
         not_asked()
@@ -236,7 +237,11 @@ show_table(
         "Low": number_column("95 % low"),
         "High": number_column("95 % high"),
         "Test rows": number_column("Test rows", "%,d"),
-        "Fit, seconds": number_column("Fit, seconds", "%.1f", help="Wall seconds to fit, mean over seeds, on the machine that ran it."),
+        "Fit, seconds": number_column("Fit, seconds", "%.1f", help="Wall seconds to fit, median over seeds, on the machine that ran it."),
     },
 )
-not_run([name for name in SYSTEMS if name not in set(points["system"])], dataset, f"on {titles()[dataset]}")
+if metric == "gauc" and (others := in_order(run - set(points["system"]))):
+    with st.expander(f"Run but not asked at once on {titles()[dataset]}: {len(others)} systems"):
+        st.markdown(words.markdown(", ".join(map(figures.system_label, others))))
+        st.code("laser study at-once STUDY", language="bash")
+not_run([name for name in SYSTEMS if name not in set(measured["system"])], dataset, f"on {titles()[dataset]}")

@@ -149,7 +149,12 @@ with right:
         if found:
             new = st.selectbox("Title", found, format_func=lambda item: words.tidy(dataset.title(item), 80))
             stars = st.select_slider("Its rating", codes, value=codes[-1], format_func=lambda code: f"{dataset.rating_values[code]:g}")
-            st.button("Add as the newest", on_click=go_list, args=("add", [*added, (int(new), int(stars))]), type="primary")
+            st.button(
+                "Add as the newest" if len(dataset.event_time) else "Add it",
+                on_click=go_list,
+                args=("add", [*added, (int(new), int(stars))]),
+                type="primary",
+            )
         elif sought:
             st.caption("No title has these letters.")
     changes = [

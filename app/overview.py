@@ -17,6 +17,7 @@ from shared import (
     choose_dataset,
     four_places,
     heading,
+    machines_of,
     need_results,
     not_run,
     of_series,
@@ -45,6 +46,8 @@ LEAD = (
 )
 SAME = ["system", "variant", "shots", "revision", "data_version"]
 """what makes a point on some test rows and one on others the same system with the same labels"""
+ENOUGH_LABELS = 256
+"""with fewer, which of them were drawn decides more than the system does, and every interval is wide"""
 WAYS = (
     ("efficiency.py", "See the curves", "Quality against the number of labels, every system, with intervals."),
     ("compare.py", "Question them", "Paired gaps, calibration, slices; the paper's values beside ours."),
@@ -101,9 +104,12 @@ def seeds_name(count: int) -> str:
 
 
 def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
-    """The smallest N at which systems with and without a language model can be compared, conventional models among them if anywhere."""
+    """The smallest N from `ENOUGH_LABELS` on, else the smallest of all, at which systems with and without a language model can be compared,
+    conventional models among them if anywhere."""
+    everything = shots_in_order(points["shots"])
+    enough = [n for n in everything if n == "all" or n >= ENOUGH_LABELS]
     for others in ({"crm"}, {"reference"}):
-        for n in shots_in_order(points["shots"]):
+        for n in [*enough, *everything]:
             families = {SYSTEMS[name].family for name in points[points["shots"] == n]["system"] if name in SYSTEMS}
             if families & {*contrast.LM_FAMILIES} and families & others:
                 return n
@@ -116,8 +122,10 @@ def sentence(found: contrast.Verdict, dataset: str) -> str:
     one, other = safe(found.with_lm), safe(found.without_lm)
     return (
         f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {found.stands} **{other}**, {found.rival_is}: "
-        f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, {found.test_rows:,} test samples, "
-        f"{seeds_name(found.seeds)})." + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
+        f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, which allows for having chosen the best of many; "
+        f"of these two alone {found.alone[0]:+.3f} to {found.alone[1]:+.3f}; {found.test_rows:,} test samples, {seeds_name(found.seeds)})."
+        + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
+        + (f" {found.labels_differ}" if found.labels_differ else "")
     )
 
 
@@ -141,8 +149,16 @@ def tile(place: Any, label: str, value: str, below: str, help: str | None = None
     place.metric(label, value, below, delta_color="off", delta_arrow="off", border=True, height="stretch", help=help)
 
 
+def whole_names() -> None:
+    """Let what stands below a number take several lines: a name that is cut tells nobody who it is."""
+    st.html(
+        "<style>[data-testid=stMetricDelta] *{white-space:normal!important;overflow:visible!important;text-overflow:clip!important}</style>"
+    )
+
+
 def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame], cells: pd.DataFrame) -> None:
     """Up to four numbers, each from results on the same test rows and seeds."""
+    whole_names()
     columns = four_places()
     for column, (n, at_n), words_of in zip(columns, ends.items(), ("the fewest labels", "the most labels"), strict=False):
         row = at_n.sort_values("auc").iloc[-1]
@@ -155,11 +171,11 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
             f"{seeds_name(row['seeds'])}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
     if found is None:
-        tile(columns[2], "LLM minus best other", "—", "nothing to compare")
+        tile(columns[2], "Best with an LLM minus best without", "—", "nothing to compare")
         return
     tile(
         columns[2],
-        "LLM minus best other",
+        f"With an LLM minus without, N = {shots_name(found.shots)}",
         f"{found.gap:+.3f}",
         f"95 %: {found.low:+.3f} to {found.high:+.3f}",
         f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
@@ -175,11 +191,11 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
     span = " to ".join(dict.fromkeys((told(labels.low), told(labels.high))))
     tile(
         columns[3],
-        f"Labels to equal N = {shots_name(found.shots)}",
+        f"Samples to equal N = {shots_name(found.shots)}",
         told(labels.value),
-        f"95 %: {span}",
-        "Labels with which the best system without a language model, another one at each N if need be, has the AUC of "
-        f"{safe(found.with_lm)}; on the same test samples and seeds.",
+        f"95 %: {span}" + (f"; it learnt from {found.labels[0]:,} labels" if found.labels_differ else ""),
+        "Labelled samples with which the best system without a language model, another one at each N if need be, has the AUC of "
+        f"{safe(found.with_lm)}; on the same test samples and seeds. {found.labels_differ}",
     )
 
 
@@ -208,10 +224,19 @@ def slides(
         title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
         shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n)))
     last = shown[-1][-1]
-    timed = points.assign(per_thousand=1000 * points["predict_seconds"] / points["test_rows"])  # on as many rows as it took this time for
-    last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand"]], on=SAME)
+    drawn = of_series(points[points["shots"] == last["shots"].iloc[0]], last) if len(last) else points[:0]
+    own = summary.widest(of_series(cells[cells["shots"].isin(drawn["shots"])], drawn))
+    own = own.assign(machine=machines_of(chosen.origin, tuple(own["key"])))
+    timed = summary.on_one_machine(drawn, own) if len(drawn) else drawn.assign(machine="")
+    timed = timed.assign(per_thousand=1000 * timed["predict_seconds"] / timed["test_rows"])  # on as many rows as it took this time for
+    last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)
     if ends and len(last):
-        says = "Quality against time: left and up is better. Where intervals overlap, the difference may be chance."
+        says = (
+            "Quality against time: left and up is better. Where intervals overlap, the difference may be chance. Times of LLM+CRM leave "
+            "out what its language models spent once on each item."
+        )
+        if not any(name in SYSTEMS and SYSTEMS[name].family == "llm" for name in last["system"]):
+            says += " No language model alone was asked here: its answers cost hundreds of times more (Cost and latency)."
         note = figures.scale_note(last, titles())
         cost = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", note, intervals=True)
         shown.append(("What does it cost?", says, cost, last))
@@ -249,7 +274,9 @@ def present(shown: list[tuple[str, str, go.Figure, pd.DataFrame]]) -> None:
     st.title(title, anchor=False)
     with st.container(key="lead"):
         st.markdown(lead)
-    show_figure(figures.enlarge(figure), f"slide-{place + 1}", f"Slide {place + 1}: {title}", table)
+    large, note = figures.enlarge(figure)
+    show_figure(large, f"slide-{place + 1}", f"Slide {place + 1}: {title}", table)
+    st.caption(note)
 
 
 chosen = results()
@@ -304,8 +331,6 @@ with st.container(border=True):
         st.markdown(sentence(found, dataset))
         if (within := verdict_within_users(chosen.origin, asked_at_once(chosen.origin, cells), shots)) is not None:
             st.markdown(sentence_within(within), help=figures.METRICS["gauc"].help)
-        if found.labels_differ:
-            st.caption(found.labels_differ)
         if others := asked_elsewhere(cells, found):
             st.caption(
                 f"{others} more system{'s' * (others > 1)} with a language model answered other test samples or with other seeds only, and "

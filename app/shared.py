@@ -81,6 +81,13 @@ def record(origin: str, key: str) -> dict[str, Any]:
     return store(origin).read(key)
 
 
+@st.cache_data(show_spinner="Reading where each result was measured …", max_entries=64)
+def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
+    """The processor (and GPU) that each result was measured on."""
+    found = [store(origin).read(key)["provenance"]["hardware"] for key in keys]
+    return [" + ".join(filter(None, (one.get("cpu"), one.get("gpu")))) or "not stated" for one in found]
+
+
 @st.cache_data(show_spinner="Measuring on the same test samples …", max_entries=16)
 def _on_same_rows(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
     return contrast.on_same_rows(partial(predictions, origin), cells)[0]
@@ -305,7 +312,8 @@ def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, ke
         name=lambda one: words.tidy(figures.system_label(*known[one])),
         help=None
         if first is None
-        else "At first: of each kind of system the best with the fewest labels and the best with the most. The list has the others.",
+        else "At first: of each kind of system the best with the fewest labels and the best with the most, and the conventional model "
+        "inside an LLM+CRM. The list has the others.",
     )
     pairs = {known[one] for one in picked}
     return points[[pair in pairs for pair in zip(points["system"], points["variant"], strict=True)]]
@@ -394,9 +402,10 @@ def options_in_words(shown: pd.DataFrame) -> None:
         return
     with st.expander("What the words in brackets mean"):
         for (name, words_of), owners in sorted(rows.items()):
-            usual = "; ".join(dict.fromkeys(f"`{value or '-'}`" for _, value in owners))
+            usual = "; ".join(dict.fromkeys({"True": "yes", "False": "no"}.get(str(value), str(value) or "nothing") for _, value in owners))
             labels = ", ".join(dict.fromkeys(label for label, _ in owners))
-            st.markdown(f"**{name.replace('_', ' ')}** ({words.markdown(labels)}; usually {usual}): {words.markdown(words_of, 400)}")
+            about = words.markdown(words_of, 400).replace("\\`", "`")  # names of files are code, as their authors wrote them
+            st.markdown(f"**{name.replace('_', ' ')}** ({words.markdown(labels)}; usually {words.markdown(usual)}): {about}")
 
 
 def need_results(chosen: Results) -> bool:

@@ -226,14 +226,17 @@ for text, lacking in (
 
 st.subheader("One sample", anchor=False)
 row = choose("sample", "Candidate", order, name=lambda one: f"{words.tidy(titles_of_rows[one], 80)}  ·  sample {one}")
-most = about.history_length
+most, timed = about.history_length, len(dataset.event_time) > 0
 length = choose(
     "history",
     "History",
     ["recent", "alike", "whole"],
-    name={"recent": f"the last {most}", "alike": f"the {most} most like the target", "whole": "everything before"}.get,
+    name={"recent": f"the last {most}", "alike": f"the {most} most like the target", "whole": "everything before"}.get
+    if timed
+    else {"recent": f"{most} of them", "alike": f"the {most} most like the target", "whole": "all"}.get,
     kind="buttons",
-    help="Most models read the last ratings. SIM searches the whole history for those that share the most with the target "
+    help=("" if timed else "These ratings have no time: what is called a history is in random order. ")
+    + "Most models read the last ratings. SIM searches the whole history for those that share the most with the target "
     f"({words.markdown(about.group_field)}); retrieval does so for a language model, by the items' texts.",
 )
 recent, whole = dataset.history_events(row), dataset.history_events(row, 0)
@@ -256,9 +259,9 @@ else:
     )
     if length == "alike" and len(whole) > len(recent):
         st.caption(f"{np.isin(events, recent).sum()} of these {len(events)} are among the last {len(recent)} too. Found as SIM finds them.")
-    with st.expander(f"The {len(past)} ratings as a list, newest first"):
+    with st.expander(f"The {len(past)} ratings as a list{', newest first' * timed}"):
         show_table(
-            past[::-1],
+            past[::-1] if timed else past.drop(columns="time"),
             f"history-table-{row}",
             "The ratings before the target",
             {
@@ -266,7 +269,7 @@ else:
                 "rating": number_column("Rating", "%.1f"),
                 "label": number_column("Label", "%d"),
                 "time": st.column_config.DateColumn("Date"),
-                "place": number_column("Place", "%,d", help="In the whole history; 1 is the oldest."),
+                "place": number_column("Place", "%,d", help=f"In the whole history{'; 1 is the oldest' * timed}."),
             },
         )
 
@@ -280,7 +283,7 @@ if not own.empty:
         {
             "System": own["name"],
             "Probability": own["probability"],
-            "Rank": [f"{rank} of {size}" for rank, size in zip(ranks, sizes, strict=True)],
+            **({"Rank": [f"{rank} of {size}" for rank, size in zip(ranks, sizes, strict=True)]} if sizes.max() > 1 else {}),
             "Verdict": np.where((own["probability"] >= 0.5) == (label == 1), "right", "wrong"),
         }
     )

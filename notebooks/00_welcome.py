@@ -11,7 +11,7 @@
 # A recommender predicts whether a user will like an item (*click-through-rate prediction*, CTR). Conventional models
 # learn this from very many labels. The paper *Large Language Models Make Sample-Efficient Recommender Systems* claims
 # that a language model needs only a small fraction of them. To judge that we need one picture: **quality on unseen
-# samples against N, the number of labels a model was fitted on**.
+# samples against N, the number of labelled samples a model was fitted on**.
 #
 # ## One way through
 #

@@ -436,7 +436,9 @@ def test_slices_keep_their_order():
 
 def test_enlarging_leaves_the_original_alone():
     small = figures.sample_efficiency(points(), "auc")
-    large = figures.enlarge(small, 2)
+    large, note = figures.enlarge(small, 2)
+    assert "N counts labelled samples" in note and "span" not in note
+    assert "N counts labelled samples" not in large.layout.xaxis.title.text and "labelled samples" in large.layout.xaxis.title.text
     assert lines(large)["DIN"].marker.size == 2 * lines(small)["DIN"].marker.size == 18
     assert small.layout.font.size == 14
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from laser_core.figures.frame import add_dot, fade, finish, name_rows
+from laser_core.figures.frame import add_dot, fade, finish, name_rows, rows_height
 from laser_core.figures.look import INK, NEGATIVE, POSITIVE, style, style_by_name, system_label
 from laser_core.figures.words import LONGEST, METRICS, count, in_lines, number, plain
 from laser_core.metrics import reliability
@@ -32,9 +32,10 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
         add_dot(figure, name, look, row["gap"], row["low"], row["high"], hover)
     figure.add_vline(x=0, line={"width": 1.5, "color": INK})
     side = "right" if measure.better > 0 else "left"
-    figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.3f")
-    name_rows(figure, [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)])
-    return finish(figure, note, 130 + 48 * max(len(table), 2), title, width=40)
+    figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.4~f")
+    names = [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)]
+    name_rows(figure, names)
+    return finish(figure, note, 130 + rows_height(names), title, width=40)
 
 
 def verdicts(table: pd.DataFrame, titles: Mapping[str, str] | None = None, note: str = "", title: str = "") -> go.Figure:
@@ -60,7 +61,8 @@ def verdicts(table: pd.DataFrame, titles: Mapping[str, str] | None = None, note:
         customdata=words,
         texttemplate="%{text}",
         hovertemplate="%{y}, N = %{x}<br>%{customdata}<extra></extra>",
-        colorscale=[[0, fade(NEGATIVE, 0.45)], [0.5, fade(INK, 0.12)], [1, fade(POSITIVE, 0.45)]],
+        colorscale=[[0, NEGATIVE], [0.5, "#66707F"], [1, "#087F7B"]],  # white words can be read on each, on any ground
+        textfont={"color": "#FFFFFF"},
         zmin=-1, zmax=1, showscale=False, xgap=3, ygap=3,
     )  # fmt: skip
     figure.update_xaxes(title="N (labels)", type="category", categoryorder="array", categoryarray=list(ticks.values()), showgrid=False)
@@ -91,7 +93,7 @@ def within_users(table: pd.DataFrame, note: str = "", title: str = "") -> go.Fig
     figure.add_vline(x=0.5, line={"width": 1.5, "color": INK, "dash": "dot"})
     figure.update_xaxes(title="marks: test GAUC, pairs of one user (dotted: chance)", tickformat=".2f")
     name_rows(figure, names)
-    return finish(figure, note, 150 + 48 * max(len(table), 2), title, width=40)
+    return finish(figure, note, 150 + rows_height(names), title, width=40)
 
 
 def routing(table: pd.DataFrame, cheap: tuple[str, str], dear: tuple[str, str], note: str = "", title: str = "") -> go.Figure:
@@ -130,11 +132,15 @@ def routing(table: pd.DataFrame, cheap: tuple[str, str], dear: tuple[str, str], 
     )
     figure.add_hline(y=0, line={"width": 1, "color": INK})
     figure.update_xaxes(title=f"share of samples that {second} answers", tickformat=".0%")
-    figure.update_yaxes(title="gain in test AUC", tickformat="+.3f")
+    figure.update_yaxes(title="gain in test AUC", tickformat="+.4~f")
     note = f"the rest is answered by {first}, gain 0. {note}"
     return finish(figure, note, 460, title)
 
 
+DIAGONAL = {"width": 1, "color": fade(INK, 0.7)}
+"""the line of knowing nothing, or of knowing all: thin and unbroken, as no system's is"""
+FEW = 30
+"""samples of a bin below which what was observed is mostly luck"""
 Scored = tuple[str, str, np.ndarray, np.ndarray]
 """(system, name in words, labels, probabilities) of one result"""
 
@@ -160,7 +166,7 @@ def roc_table(results: Iterable[Scored]) -> pd.DataFrame:
 def roc(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
     """Receiver operating characteristic: hits against false alarms, a line a system."""
     figure = go.Figure()
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="chance", line=DIAGONAL, hoverinfo="skip")
     for (system, name), rows in roc_table(results).groupby(["system", "name"], sort=False):
         look = style_by_name(system, name)
         figure.add_scatter(
@@ -188,10 +194,9 @@ def calibration_table(results: Iterable[Scored]) -> pd.DataFrame:
 def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> go.Figure:
     """Observed share of positives against the stated probability; on the diagonal a probability means what it says."""
     figure = go.Figure()
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line={"dash": "dot", "width": 1, "color": INK}, hoverinfo="skip"
-    )
-    for (system, name), rows in calibration_table(results).groupby(["system", "name"], sort=False):
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfectly calibrated", line=DIAGONAL, hoverinfo="skip")
+    table = calibration_table(results)
+    for (system, name), rows in table[table["samples"] >= FEW].groupby(["system", "name"], sort=False):
         look, whole = style_by_name(system, name), in_lines(name, 60)
         figure.add_scatter(
             x=rows["predicted"],
@@ -203,9 +208,11 @@ def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> g
             customdata=[count(samples) for samples in rows["samples"]],
             hovertemplate=f"<b>{whole}</b><br>said %{{x:.2f}}, was %{{y:.2f}} (%{{customdata}} samples)<extra></extra>",
         )
-    figure.update_xaxes(title="probability stated", range=[0, 1])
-    figure.update_yaxes(title="share of positives observed", range=[0, 1])
-    return finish(figure, note, 520, title)
+    figure.update_xaxes(title="probability stated", range=[-0.02, 1.02])
+    figure.update_yaxes(title="share of positives observed", range=[-0.02, 1.02])
+    few = int((table["samples"] < FEW).sum())
+    left_out = f" {few} bin{'s' * (few > 1)} of fewer than {FEW} samples left out." if few else ""
+    return finish(figure, note + left_out, 520, title)
 
 
 def score_distribution(result: Scored, note: str = "", title: str = "") -> go.Figure:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from laser_core.figures.frame import add_dot, fade, finish, interval, log_ticks, name_rows
+from laser_core.figures.frame import add_dot, fade, finish, interval, log_ticks, name_rows, rows_height
 from laser_core.figures.look import INK, style, system_label
 from laser_core.figures.words import LONGEST, METRICS, SHOTS_NOTE, count, in_lines, number, plain, scale_note
 from laser_core.systems import SYSTEMS
 
 X_AXES = {
-    "train_rows": "N: labels the model was fitted on (log scale)",
+    "train_rows": "N: labelled samples the model was fitted on (log scale)",
     "labels_seen": "distinct labels seen in the loss (log scale)",
     "fit_seconds": "seconds to fit (log scale)",
     "cpu_seconds": "CPU seconds to fit and predict (log scale)",
@@ -223,7 +223,9 @@ def comparison(
         look = style(system, row["variant"])
         low, high = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
         add_dot(figure, name, look, row[metric], low, high, f"{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})")
-    known = [(plain(name, LONGEST), (paper or {}).get(system)) for system, name, _ in series]
+    asked = [(system, name, rows["variant"].iloc[0]) for system, name, rows in series]
+    # The paper's models were not handed the predictions of an item-item regression: beside one that was, its value says nothing.
+    known = [(plain(name, LONGEST), (paper or {}).get(system)) for system, name, variant in asked if "collaborative" not in variant]
     known = [(name, value) for name, value in known if value is not None]
     if known:
         figure.add_scatter(
@@ -235,6 +237,7 @@ def comparison(
             hovertemplate="<b>paper</b>: %{x:.4f}<extra></extra>",
         )
     figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
-    name_rows(figure, [name for _, name, _ in series])
+    names = [name for _, name, _ in series]
+    name_rows(figure, names)
     note = f"{scale_note(summary, titles, f'{metric}_low' in summary)}. {SHOTS_NOTE}"
-    return finish(figure, note, 150 + 48 * max(len(series), 2), title, width=40)
+    return finish(figure, note, 150 + rows_height(names), title, width=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterable
 
@@ -10,6 +11,9 @@ import plotly.graph_objects as go
 
 from laser_core.figures.look import INK, Style
 from laser_core.figures.words import LONGEST, in_lines, plain, wrap
+
+_NOTE = "<span style='font-size:12px'>"
+NAME_WIDTH = 34  # characters of a system's name in a line beside its row
 
 
 def finish(figure: go.Figure, note: str, height: int, title: str = "", width: int = 60) -> go.Figure:
@@ -22,7 +26,7 @@ def finish(figure: go.Figure, note: str, height: int, title: str = "", width: in
     lines = wrap(note, width)
     axis = [
         *wrap(figure.layout.xaxis.title.text or "", width * 5 // 6),
-        *(f"<span style='font-size:12px'>{line}</span>" for line in lines),
+        *(f"{_NOTE}{line}</span>" for line in lines),
     ]
     legend = [trace.name.count("<br>") + 1 for trace in figure.data if trace.name and trace.showlegend is not False]
     height += 16 * max(len(lines) - 3, 0) + (10 * sum(legend) if len(legend) > 4 else 0)
@@ -48,21 +52,26 @@ def fade(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def enlarge(figure: go.Figure, factor: float = 1.5) -> go.Figure:
-    """A copy with larger type, lines and markers, to be read from the back of a room."""
+def enlarge(figure: go.Figure, factor: float = 1.5) -> tuple[go.Figure, str]:
+    """A copy with larger type, lines and markers, to be read from the back of a room, and the note, which is too long to be large."""
     large = go.Figure(figure)
-    large.update_layout(font={"size": 14 * factor}, height=figure.layout.height * 1.25, margin={"t": 44 * factor + 20})
+    rows = figure.layout.yaxis.ticktext is not None  # names beside them grow with the type
+    large.update_layout(
+        font={"size": 14 * factor}, height=figure.layout.height * (factor if rows else 1.25), margin={"t": 44 * factor + 20}
+    )
     large.update_layout(legend={"font": {"size": 13 * factor}})
     for axis in (large.layout.xaxis, large.layout.yaxis):
         axis.tickfont = {"size": 13 * factor}
         axis.title.font = {"size": 14 * factor}
-        axis.title.text = (axis.title.text or "").replace("font-size:12px", f"font-size:{round(12 * factor**0.4)}px")
+    lines = (large.layout.xaxis.title.text or "").split("<br>")
+    note = [line for line in lines if line.startswith(_NOTE)]
+    large.layout.xaxis.title.text = "<br>".join(line for line in lines if line not in note)
     for trace in large.data:
         if getattr(trace, "marker", None) is not None and isinstance(trace.marker.size, (int, float)):
             trace.marker.size *= factor
         if getattr(trace, "line", None) is not None and trace.line.width:
             trace.line.width *= factor
-    return large
+    return large, html.unescape(" ".join(line.removeprefix(_NOTE).removesuffix("</span>") for line in note))
 
 
 def empty(message: str, height: int = 260) -> go.Figure:
@@ -111,9 +120,14 @@ def add_dot(figure: go.Figure, name: str, look: Style, value: float, low: float,
     )
 
 
+def rows_height(names: Iterable[str]) -> int:
+    """How high the rows of `name_rows` are together: none is lower than its name."""
+    return max(sum(max(48, 19 * (in_lines(name, NAME_WIDTH).count("<br>") + 1)) for name in names), 96)
+
+
 def name_rows(figure: go.Figure, names: Iterable[str]) -> None:
     """A row a system: its place goes by the whole label, and that is what stands beside it, in lines."""
     names = list(names)
-    rows = {plain(name, LONGEST): in_lines(name, 34) for name in names}
+    rows = {plain(name, LONGEST): in_lines(name, NAME_WIDTH) for name in names}
     figure.update_yaxes(tickvals=list(rows), ticktext=list(rows.values()), tickfont={"size": 12})
     figure.update_yaxes(range=[-0.7, len(rows) - 0.3], showgrid=True)

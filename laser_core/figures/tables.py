@@ -14,7 +14,9 @@ from laser_core.figures.words import plain
 
 def bars(labels: Iterable[str], values: Iterable[float], axis: str, value_axis: str, note: str = "", percent: bool = False) -> go.Figure:
     """Plain bars, such as the shares of ratings of a data set."""
-    figure = go.Figure(go.Bar(x=[plain(label) for label in labels], y=list(values), marker={"color": "#5D91FA"}, name=value_axis))
+    values, form = list(values), ".0%" if percent else ",.10~g"
+    figure = go.Figure(go.Bar(x=[plain(label) for label in labels], y=values, marker={"color": "#5D91FA"}, name=value_axis))
+    figure.update_traces(texttemplate=f"%{{y:{form}}}", textposition="outside", cliponaxis=False)
     figure.update_xaxes(title=axis, type="category")
     figure.update_yaxes(title=value_axis, tickformat=".0%" if percent else ",")
     return finish(figure, note, 320)

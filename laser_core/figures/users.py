@@ -56,8 +56,8 @@ def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
     """A user's ratings in time order, positives and negatives apart in colour and marker.
 
     Args:
-        table: One row an event with `title`, `rating`, `label`, and `time` (NaT where the data set knows none), oldest first; and, if it is
-            a choice from a longer history, `place` (1: the oldest of all).
+        table: One row an event with `title`, `rating`, `label`, and `time` (NaT where the data set knows none: there is no order then),
+            oldest first; and, if it is a choice from a longer history, `place` (1: the oldest of all).
     """
     figure = go.Figure()
     table = table.reset_index(drop=True)
@@ -77,7 +77,8 @@ def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:
             customdata=np.column_stack([[plain(words, 90) for words in rows["title"]], when]),
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}rating %{y:g}<extra></extra>",
         )
-    figure.update_xaxes(title="place in the history (left: oldest)")
+    order = "in no order of time" if table["time"].isna().all() else "left: oldest"
+    figure.update_xaxes(title=f"place in the history ({order})", tickformat=",d")
     figure.update_yaxes(title="rating")
     return finish(figure, note, 290, title)
 

@@ -12,7 +12,10 @@ import pandas as pd
 
 from laser_core.figures.look import system_label
 
-SHOTS_NOTE = "N counts the labels a model was fitted on; histories may show earlier ratings of the same user, for every system alike."
+SHOTS_NOTE = (
+    "N counts labelled samples. Histories may show earlier ratings of the same user to every system alike; prompts that ask about them too "
+    "learn from more labels than N (labels seen)."
+)
 LONGEST = 300  # characters of a system's label that tell it from others
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 

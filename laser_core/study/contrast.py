@@ -433,6 +433,8 @@ class Verdict:
     seeds: int
     labels: tuple[int, int]
     """distinct labels in the fitting loss of the one with a language model, and of the other: means over seeds"""
+    alone: tuple[float, float] = (float("nan"), float("nan"))
+    """the 95 % interval of the gap as if these two had been the only ones"""
 
     @property
     def says(self) -> Literal["ahead", "behind", "level"]:
@@ -499,6 +501,7 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str, metric: Literal["
     return Verdict(
         shots, one, float(means[one]), other, float(means[other]), len(rivals),
         float(row["gap"]), float(low), float(high), int(row["test_rows"]), int(row["seeds"]), (labels[0], labels[1]),
+        (float(row["low"]), float(row["high"])),
     )  # fmt: skip
 
 

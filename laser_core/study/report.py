@@ -25,7 +25,7 @@ from laser_core.study import contrast, runner
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore, write_atomically
-from laser_core.study.summary import summarise
+from laser_core.study.summary import backbone_of, summarise
 from laser_core.systems import SYSTEMS
 
 LIMITS = (
@@ -380,10 +380,8 @@ def _pairs(curves: dict[tuple[str, str], Any]) -> list[tuple[tuple[str, str], tu
 
 def _own_model(challenger: tuple[str, str], rivals: list[tuple[str, str]]) -> tuple[str, str]:
     """The conventional model inside an LLM+CRM, on its input; else the best of the same input; else the best."""
-    system, variant = challenger
-    inside = re.search(r'backbone_crm="([^"]+)"', variant)
-    own = (inside[1] if inside else "sim") if SYSTEMS[system].family == "llm+crm" else ""
-    alike = [rival for rival in rivals if ("statistics=false" in rival[1]) == ("statistics=false" in variant)]
+    own, plain = backbone_of(*challenger)[0], "statistics=false" in challenger[1]
+    alike = [rival for rival in rivals if ("statistics=false" in rival[1]) == plain]
     return next((rival for rival in alike if rival[0] == own), (alike or rivals)[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 POINT = ["dataset", "system", "variant", "shots", "train_rows", "test_rows", "revision", "data_version", "current"]
 """what makes cells repetitions of one another: all but the seed"""
-MEANS = ["accuracy", "ece", "labels_seen", "parameters", "fit_seconds", "predict_seconds", "cpu_seconds", "peak_memory_mb"]
+MEANS = ["accuracy", "ece", "labels_seen", "parameters", "peak_memory_mb"]
+TIMES = ["fit_seconds", "predict_seconds", "cpu_seconds"]
+"""medians: one busy minute of a machine would be most of a mean"""
 HIGHEST = {"auc": 1.0, "log_loss": np.inf}
 JUDGED = {"valid_log_loss": "validation", "valid_loss": "validation", "log_loss": "users left out"}
 """what an entry of a fit's curve calls the loss that settings are chosen by, and on which samples that is: a language model's read-out
@@ -26,8 +29,9 @@ NORMAL = 1.959964  # half the width of a 95 % interval, in standard deviations
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset, system, variant, shots and number of test rows, from the finished cells of `ResultStore.cells()`.
 
-    Columns: those of `POINT`, `seeds`, means of auc, log_loss and of `MEANS`, and `auc_low`, `auc_high`, `log_loss_low`, `log_loss_high`: a
-    95 % interval for the mean over all subsets and all users. Other revisions of a system or its data stay rows of their own (`current`).
+    Columns: those of `POINT`, `seeds`, means of auc, log_loss and of `MEANS`, medians of `TIMES`, and `auc_low`, `auc_high`,
+    `log_loss_low`, `log_loss_high`: a 95 % interval for the mean over all subsets and all users. Other revisions of a system or its data
+    stay rows of their own (`current`).
     With one seed the interval can only speak of users; `seeds` says so.
     """
     import pandas as pd
@@ -41,9 +45,9 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             half = half_width(group[metric].to_numpy(), spread.to_numpy())
             row[metric] = group[metric].mean()
             row[f"{metric}_low"], row[f"{metric}_high"] = np.clip([row[metric] - half, row[metric] + half], 0, HIGHEST[metric])
-        rows.append(row | group[MEANS].mean().to_dict())
+        rows.append(row | group[MEANS].mean().to_dict() | group[TIMES].median().to_dict())
     intervals = [f"{metric}{end}" for metric in ("auc", "log_loss") for end in ("", "_low", "_high")]
-    table = pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS])
+    table = pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS, *TIMES])
     return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
 
 
@@ -59,7 +63,7 @@ def widest(points: pd.DataFrame) -> pd.DataFrame:
 
 def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
     """The series to show first where there are too many to tell apart: of each family the highest AUC with the fewest
-    labels (not none) and with the most.
+    labels (not none) and with the most; and for an LLM+CRM among them its own conventional model on the same input.
 
     A help for the eye only: they are picked by the test set, so being on top of a figure of leaders proves nothing.
 
@@ -81,7 +85,17 @@ def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
         for n in (own["train_rows"].min(), own["train_rows"].max()):
             best = own[own["train_rows"] == n].sort_values("auc", kind="stable").iloc[-1]
             found.add((best["system"], best["variant"]))
+    found |= {backbone_of(*pair) for pair in found}
     return [pair for pair in pairs if pair in found]
+
+
+def backbone_of(system: str, variant: str) -> tuple[str, str]:
+    """(system, variant) of the conventional model inside an LLM+CRM, on the same input; of any other system itself."""
+    if system not in SYSTEMS or SYSTEMS[system].family != "llm+crm":
+        return system, variant
+    inside = re.search(r'backbone_crm="([^"]+)"', variant)
+    shared = re.findall(r"(?:statistics|collaborative|choose)=\w+", variant)
+    return inside[1] if inside else "sim", ", ".join(shared)
 
 
 def half_width(values: np.ndarray, user_deviation: np.ndarray) -> float:
@@ -121,7 +135,7 @@ def p_value(gap: float, error: float, freedom: float) -> float:
 
 
 def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Points whose times are means over the seeds of one machine: the one that measured the most systems, where it measured this one.
+    """Points whose times are medians over the seeds of one machine: the one that measured the most systems, where it measured this one.
 
     Args:
         points: Rows of `summarise`, of one data set and one N.
@@ -132,8 +146,8 @@ def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs.assign(systems=pairs["machine"].map(pairs["machine"].value_counts()))
     preferred = pairs.sort_values(["systems", "machine"]).drop_duplicates(["system", "variant"], keep="last")
     cells = cells.merge(preferred[["system", "variant", "machine"]], on=["system", "variant", "machine"])
-    means = cells.groupby(["system", "variant", "machine"], as_index=False)[times].mean()
-    return points.drop(columns=times).merge(means, on=["system", "variant"])
+    medians = cells.groupby(["system", "variant", "machine"], as_index=False)[times].median()
+    return points.drop(columns=times).merge(medians, on=["system", "variant"])
 
 
 def settings_by_validation(store: ResultStore, cells: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from laser_core.errors import UserError
 from laser_core.metrics import bootstrap_auc, gauc
 from laser_core.study import contrast
-from laser_core.study.summary import MEANS, mean_error, p_value
+from laser_core.study.summary import MEANS, TIMES, mean_error, p_value
 
 USERS, EACH = 60, 12
 
@@ -114,7 +114,7 @@ def test_gaps_within_users_and_their_error():
 
 def test_within_users_is_a_summary_with_gauc():
     read, cells = made_results({"din": 0.8, "laser-llm": 1.6}, spare="laser-llm")
-    empty = {name: 0.0 for name in (*MEANS, "log_loss", "log_loss_low", "log_loss_high") if name not in cells}
+    empty = {name: 0.0 for name in (*MEANS, *TIMES, "log_loss", "log_loss_low", "log_loss_high") if name not in cells}
     cells = cells.assign(dataset="made", status="done", revision=1, data_version="1", current=True, **empty)
     table = contrast.within_users(read, cells)
     assert set(zip(table["system"], table["shots"], strict=True)) == {(s, n) for s in ("din", "laser-llm") for n in (64, 1024)}

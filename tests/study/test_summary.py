@@ -12,6 +12,7 @@ from laser_core.study import paper
 from laser_core.study.summary import (
     MEANS,
     POINT,
+    TIMES,
     half_width,
     leaders,
     mean_error,
@@ -32,7 +33,7 @@ def cells(seeds=3, spread=0.01, user_deviation=0.005, **changes) -> pd.DataFrame
     )
     place = {"dataset": "d", "system": "s", "variant": "", "shots": 64, "train_rows": 64, "test_rows": 100}
     state = {"revision": 1, "data_version": "v", "current": True, "status": "done"}
-    return table.assign(seed=range(seeds), **{**place, **state, **dict.fromkeys(MEANS, 1.0), **changes})
+    return table.assign(seed=range(seeds), **{**place, **state, **dict.fromkeys([*MEANS, *TIMES], 1.0), **changes})
 
 
 def test_one_row_a_point():

@@ -51,10 +51,14 @@ _SYSTEMS = [
     System("sasrec", "SASRec", "crm", "laser_core.crm.sasrec:SASRec", revision=2, paper_row="SASRec", needs=("torch",)),
     System("din", "DIN", "crm", "laser_core.crm.din:DIN", revision=2, paper_row="DIN", needs=("torch",)),
     System("sim", "SIM", "crm", "laser_core.crm.sim:SIM", revision=2, paper_row="SIM", needs=("torch",)),
-    # LLM+CRM without a language model: where it does as well, the words do it.
+    # LLM+CRM without a language model: where these do as well, the words or the fields of its texts do it.
     System(
         "words-crm", "Words+CRM", "reference", "laser_core.knowledge.laser_crm:LaserCRM", needs=("torch", "transformers"),
         preset={"vectors": "words", "familiar": False}, apart={"vectors": "laser-crm", "familiar": "laser-crm"},
+    ),
+    System(
+        "fields-crm", "Fields+CRM", "reference", "laser_core.knowledge.laser_crm:LaserCRM", needs=("torch", "transformers"),
+        preset={"vectors": "fields", "familiar": False}, apart={"vectors": "laser-crm", "familiar": "laser-crm"},
     ),
     System(
         "ctr-bert", "CTR-BERT", "plm", "laser_core.lm.ctr_bert:CTRBERT", paper_row="CTR-BERT",

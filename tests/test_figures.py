@@ -151,7 +151,7 @@ def test_sample_efficiency_draws_the_table():
     assert figure.layout.xaxis.type == "log"
     assert "all" in figure.layout.xaxis.ticktext[-1]
     assert "MovieLens-small · 3 seeds · 1,000 test rows" in axis_words(figure)
-    assert "histories may show earlier ratings" in axis_words(figure)
+    assert "Histories may show earlier ratings" in axis_words(figure)
 
 
 def test_zero_shot_is_a_level_and_no_point():

@@ -15,7 +15,7 @@ from laser_core.figures.words import LONGEST, METRICS, SHOTS_NOTE, count, in_lin
 from laser_core.systems import SYSTEMS
 
 X_AXES = {
-    "train_rows": "N: labelled samples the model was fitted on (log scale)",
+    "train_rows": "N: labelled samples fitted on (log scale)",
     "labels_seen": "distinct labels seen in the loss (log scale)",
     "fit_seconds": "seconds to fit (log scale)",
     "cpu_seconds": "CPU seconds to fit and predict (log scale)",

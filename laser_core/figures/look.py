@@ -54,6 +54,7 @@ LOOK = {
     "ease-lr": ("#9A6A3A", "circle-cross"),
     "ease-lightgbm": ("#4F8790", "circle-x"),
     "words-crm": ("#6F74C9", "hexagram-open"),
+    "fields-crm": ("#B0588A", "diamond-tall"),
 }
 SPARE = [
     (colour, symbol)

@@ -17,6 +17,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.knowledge.encoder import encode
 from laser_core.knowledge.familiarity import familiarity
+from laser_core.knowledge.fields import field_vectors
 from laser_core.knowledge.generate import generate
 from laser_core.knowledge.nearby import AXES, NUMBERS, items_read, nearby
 from laser_core.knowledge.words import Words, words_of
@@ -65,15 +66,17 @@ class VectorOptions:
     """width of the kernel by which what the user thought of the items nearest to the target makes two more (`nearby.py`); 0: no such"""
     familiar: bool = True
     """how well `language_model` knows the item by its title is one more (`familiarity.py`)"""
-    vectors: Literal["real", "words", "random", "shuffled", "none"] = "real"
-    """controls: the words of the same texts, counted (`words.py`), instead of a language model's vectors, random numbers, the vectors of
-    another item (and user), none at all"""
+    vectors: Literal["real", "words", "fields", "random", "shuffled", "none"] = "real"
+    """controls: instead of a language model's vectors the words of the same texts, counted (`words.py`), the items' fields as data
+    (`fields.py`), random numbers, the vectors of another item (and user), none at all"""
 
     def __post_init__(self) -> None:
         for name in ("encoder", "language_model"):
             backbones.get(getattr(self, name))
         if self.snapshot < 0:
             raise UserError(f"option 'snapshot' must be 0 (as fits the texts) or more, not {self.snapshot}")
+        if self.vectors == "fields" and self.user_text != "ratings":
+            raise UserError("option 'vectors': fields are of items, users have none: leave option 'user_text' at 'ratings'")
         if self.components < 1:
             raise UserError(f"option 'components' must be 1 or more, not {self.components}")
         if self.nearby < 0:
@@ -125,6 +128,7 @@ class Vectors:
         self.scale = np.zeros((2, options.dense))  # mean and standard deviation of the dense numbers among the fitted samples
         self._fitted: tuple[np.ndarray, Tables, np.ndarray] | None = None  # those samples, until they are asked for
         self._words: tuple[str, Words] | None = None  # of a data set's version
+        self._fields: tuple[str, np.ndarray] | None = None  # of a data set's version, (items + 1, size)
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
         """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large the dense numbers are.
@@ -247,6 +251,10 @@ class Vectors:
             return _random([("item", int(item)) for item in items])
         if options.vectors == "shuffled":
             items = _other(dataset.items)[items]
+        if options.vectors == "fields":
+            if self._fields is None or self._fields[0] != dataset.version:
+                self._fields = dataset.version, field_vectors(dataset)
+            return self._fields[1][items]
         return self._read(dataset, item_texts(dataset, items.tolist(), options.item_text, self._write))
 
     def _familiar(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:

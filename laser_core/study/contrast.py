@@ -353,7 +353,7 @@ def side(system: str, variant: str = "") -> Literal["with", "without", ""]:
     """
     family = _family(system)
     if family in LM_FAMILIES:
-        return "" if re.search(r'vectors="(words|random|shuffled|none)"', variant) else "with"
+        return "" if re.search(r'vectors="(words|fields|random|shuffled|none)"', variant) else "with"
     return "without" if family in ("reference", "crm") else ""
 
 

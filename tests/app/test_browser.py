@@ -143,7 +143,7 @@ def test_a_link_reproduces_a_view_and_back_works(page, server):
     page.go_back()
     settle(page)
     page.wait_for_function("() => !location.search.includes('fit_seconds')")
-    page.get_by_text("labelled samples the model was fitted on").first.wait_for()
+    page.get_by_text("labelled samples fitted on").first.wait_for()
     assert "metric=log_loss" in page.url
     page.goto(link)
     settle(page)

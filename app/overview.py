@@ -171,11 +171,11 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
             f"{seeds_name(row['seeds'])}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
     if found is None:
-        tile(columns[2], "Best with an LLM minus best without", "—", "nothing to compare")
+        tile(columns[2], "Gain with an LLM", "—", "nothing to compare")
         return
     tile(
         columns[2],
-        f"With an LLM minus without, N = {shots_name(found.shots)}",
+        "Gain with an LLM",
         f"{found.gap:+.3f}",
         f"95 %: {found.low:+.3f} to {found.high:+.3f}",
         f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
@@ -191,7 +191,7 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
     span = " to ".join(dict.fromkeys((told(labels.low), told(labels.high))))
     tile(
         columns[3],
-        f"Samples to equal N = {shots_name(found.shots)}",
+        "Samples to equal it",
         told(labels.value),
         f"95 %: {span}" + (f"; it learnt from {found.labels[0]:,} labels" if found.labels_differ else ""),
         "Labelled samples with which the best system without a language model, another one at each N if need be, has the AUC of "
@@ -223,7 +223,7 @@ def slides(
         )
         title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
         shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n)))
-    last = shown[-1][-1]
+    last = leading(comparable(chosen.origin, cells, shots), found) if found else shown[-1][-1]  # language models are slow: there they are
     drawn = of_series(points[points["shots"] == last["shots"].iloc[0]], last) if len(last) else points[:0]
     own = summary.widest(of_series(cells[cells["shots"].isin(drawn["shots"])], drawn))
     own = own.assign(machine=machines_of(chosen.origin, tuple(own["key"])))
@@ -238,6 +238,7 @@ def slides(
         if not any(name in SYSTEMS and SYSTEMS[name].family == "llm" for name in last["system"]):
             says += " No language model alone was asked here: its answers cost hundreds of times more (Cost and latency)."
         note = figures.scale_note(last, titles())
+        note += f" · N = {shots_name(last['shots'].iloc[0])}"
         cost = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", note, intervals=True)
         shown.append(("What does it cost?", says, cost, last))
     return shown

@@ -53,7 +53,7 @@ LOOK = {
     "p5-scratch": ("#B8762B", "octagon"),
     "ease-lr": ("#9A6A3A", "circle-cross"),
     "ease-lightgbm": ("#4F8790", "circle-x"),
-    "words-crm": ("#6F74C9", "hexagram-open"),
+    "words-crm": ("#6F74C9", "diamond-wide"),
     "fields-crm": ("#B0588A", "diamond-tall"),
 }
 SPARE = [

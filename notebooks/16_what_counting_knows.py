@@ -134,14 +134,14 @@ pd.DataFrame(nearest, index=["most alike", "second", "third"]).T
 #
 # ## Films with labels and films without
 #
-# Recorded runs with 1,024 labels: LLM+CRM beside its own backbone SIM, beside Words+CRM (the same with counted words in the place of a
-# language model's vectors) and beside Stats-LR, on test samples whose film has a shot and on those whose film has none. If text only
-# stood in for labels about a film, its gain would be in the second row of a pair.
+# Recorded runs with 1,024 labels: LLM+CRM beside its own backbone SIM, beside Fields+CRM (the same with genres and years as data in the
+# place of a language model's vectors) and beside Stats-LR, on test samples whose film has a shot and on those whose film has none. If
+# knowing what a film is like only stood in for labels about it, the gain would be in the second row of a pair.
 
 # %%
 n, tables = 1024, []
 done = cells().query("dataset == 'movielens-small' and train_rows == @n and test_rows == 6164 and variant == ''")
-for name in ("sim", "words-crm", "stats-lr"):
+for name in ("sim", "fields-crm", "stats-lr"):
     for has in (True, False):
         found, values = [], []
         for seed in sorted(done["seed"].unique()):
@@ -165,9 +165,9 @@ for name in ("sim", "words-crm", "stats-lr"):
 pd.DataFrame(tables).round(4)
 
 # %% [markdown]
-# Compare the two rows of a pair. Where the gain is as large for films that have a label as for films that have none, text does not
-# *replace* labels about a film: it tells SIM something that one or two labels do not tell either. Beside Words+CRM you see how much of
-# it took a language model to read. And against Stats-LR, whose count of the film is the very thing that is missing in the second row,
+# Compare the two rows of a pair. Where the gain is as large for films that have a label as for films that have none, what is known of a
+# film does not *replace* labels about it: it tells SIM something that one or two labels do not tell either. Beside Fields+CRM you see
+# how much of it took a language model. And against Stats-LR, whose count of the film is the very thing that is missing in the second row,
 # look at whether there is a gain at all.
 #
 # ## And with all labels?
@@ -193,7 +193,8 @@ print(
 # ## Summary
 #
 # - Three counts, three prices: a user's own are nearly free, a film's want labels about the film, pairs of films want many.
-# - With few labels most films have none: there text has its chance. With all of them, counts of pairs are ahead of everything that reads.
+# - With few labels most films have none: there what else is known of a film has its chance, read by a language model or as data. With
+#   all of them, counts of pairs are ahead of everything that reads.
 # - A count of labels leaks unless the sample's own label is kept out of it.
 # - "Sample-efficient" is a comparison. Name the cheapest thing on the other side: it may be a share.
 #

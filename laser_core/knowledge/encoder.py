@@ -91,14 +91,15 @@ def padded(tokens: Sequence[Sequence[int]], size: int, width: int, left: bool = 
 
 @lru_cache(maxsize=1)
 def _open(name: str) -> torch.nn.Module:
+    import torch
+
     from laser_core.device import torch_device
 
-    device = torch_device()
-    return backbones.load_body(name, backbones.precision("auto", device), device)
+    return backbones.load_body(name, getattr(torch, backbones.vector_precision()), torch_device())
 
 
 def _store(name: str, folder: Path, max_tokens: int) -> VectorStore:
-    weights, precision = backbones.identity(folder), backbones.usual_precision()
+    weights, precision = backbones.identity(folder), backbones.vector_precision()
     about = {
         "backbone": name, "weights": weights, "precision": precision, "vector": "mean of the last hidden states", "max_tokens": max_tokens
     }  # fmt: skip

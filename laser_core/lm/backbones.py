@@ -481,6 +481,16 @@ def usual_precision() -> str:
     return str(precision("auto", torch_device())).removeprefix("torch.")
 
 
+def vector_precision() -> str:
+    """The number format of vectors, for their key as well: float32 on every CPU, so that machines with bf16 and without make the same
+    vectors; on a GPU the usual one."""
+    if importlib.util.find_spec("torch") is None:
+        return ""
+    from laser_core.device import torch_device
+
+    return usual_precision() if torch_device().type == "cuda" else "float32"
+
+
 def load_decoder(
     name: str, dtype: torch.dtype, device: torch.device, progress: Progress = no_progress, wanted: Precision = "auto"
 ) -> torch.nn.Module:

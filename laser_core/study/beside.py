@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from laser_core import figures
+from laser_core.datasets.dataset import ALL
 from laser_core.lm.backbones import BACKBONES
-from laser_core.study import paper
+from laser_core.study import contrast, paper
 from laser_core.systems import SYSTEMS
 
 BACKBONE_OPTION = {"llm": "backbone", "plm": "backbone", "llm+crm": "encoder"}
@@ -26,8 +27,9 @@ def beside(table: int, dataset: str, cells: pd.DataFrame, points: pd.DataFrame) 
 
     Returns:
         Columns row (the paper's name, "" if it has none), backbone, ours (our name, "" where nothing has run); the paper's values as
-        auc_paper, log_loss_paper, seconds_paper; and of ours those of `summarise`, `seconds` (a prediction) and `tokens` (a prediction, if
-        known). Empty where the paper says nothing of the data set.
+        auc_paper, log_loss_paper, seconds_paper; and of ours those of `summarise`, `seconds` (a prediction), `tokens` (a prediction, if
+        known) and `counts`: whether it had as many labels and test samples as the paper's row. Controls stand for no row of the paper.
+        Empty where the paper says nothing of the data set.
     """
     theirs = {1: paper.table_1, 2: paper.table_2, 3: paper.table_3}[table]().query("dataset == @dataset").drop(columns="dataset")
     if theirs.empty:
@@ -37,10 +39,10 @@ def beside(table: int, dataset: str, cells: pd.DataFrame, points: pd.DataFrame) 
     theirs = theirs.rename(columns=names)[["row", "backbone", *names.values()]]
     ours = pd.DataFrame([_own(point, cells, table) for point in _last(points[points["dataset"] == dataset])])
     if ours.empty:
-        return theirs.assign(ours="")
+        return theirs.assign(ours="", counts=False)
     known = pd.MultiIndex.from_frame(ours[["row", "backbone"]]).isin(pd.MultiIndex.from_frame(theirs[["row", "backbone"]]))
     both = theirs.merge(ours[known], on=["row", "backbone"], how="left")
-    return pd.concat([both, ours[~known]], ignore_index=True).fillna({"ours": ""})
+    return pd.concat([both, ours[~known]], ignore_index=True).fillna({"ours": "", "counts": False})
 
 
 def _last(points: pd.DataFrame) -> list[dict[str, Any]]:
@@ -56,14 +58,23 @@ def _own(point: dict[str, Any], cells: pd.DataFrame, table: int) -> dict[str, An
     options = json.loads(mine["options"].iloc[0])
     model = options.get(BACKBONE_OPTION.get(entry.family, ""), "") if entry else ""
     tokens = (mine["predict_tokens"] / mine["test_rows"]).mean() if "predict_tokens" in mine else float("nan")
+    control = contrast.is_control(point["system"], point["variant"])
+    row = (entry.paper_row or "") if entry and not control else ""
     return {
         **point,
-        "row": (entry.paper_row or "") if entry else "",
-        "backbone": (BACKBONES[model].label if model in BACKBONES else model) if table == 3 else "",
+        "row": row,
+        "backbone": (BACKBONES[model].label if model in BACKBONES else model) if table == 3 and not control else "",
         "ours": figures.system_label(point["system"], point["variant"]),
         "seconds": point["predict_seconds"] / point["test_rows"],
         "tokens": tokens,
+        "counts": bool(row) and _as_in_the_paper(point, row),
     }
+
+
+def _as_in_the_paper(point: dict[str, Any], row: str) -> bool:
+    """Whether a point had all labels, or those of the paper's row, and was asked about the whole test split."""
+    alike = point["shots"] == ALL or (row == paper.BEST and point["train_rows"] == paper.LLM_ONLY_ROWS.get(point["dataset"]))
+    return alike and point["test_rows"] == paper.TEST_ROWS.get(point["dataset"])
 
 
 _SAME = ("dataset", "system", "variant", "train_rows", "test_rows")
@@ -74,12 +85,12 @@ def verdicts(table: int, found: pd.DataFrame) -> list[str]:
     ran = found[found["ours"] != ""]
     if table == 2:
         return _times_of_sim(ran)
-    ran = ran[ran["auc_paper"].notna()]
+    ran = ran[ran["counts"].astype(bool) & ran["auc_paper"].notna()]
     if ran.empty:
         return []
     above, below = (ran["auc_low"] > ran["auc_paper"]).sum(), (ran["auc_high"] < ran["auc_paper"]).sum()
     return [
-        f"Of {len(ran)} results that stand for a row of the paper's Table {table}, {len(ran) - above - below} have its AUC inside their "
+        f"Of {len(ran)} results with the labels and the test samples of a row of the paper's Table {table}, {len(ran) - above - below} have its AUC inside their "
         f"interval, {above} lie above it and {below} below."
     ]
 

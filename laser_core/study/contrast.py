@@ -353,8 +353,13 @@ def side(system: str, variant: str = "") -> Literal["with", "without", ""]:
     """
     family = _family(system)
     if family in LM_FAMILIES:
-        return "" if re.search(r'vectors="(words|fields|random|shuffled|none)"', variant) else "with"
+        return "" if is_control(system, variant) else "with"
     return "without" if family in ("reference", "crm") else ""
+
+
+def is_control(system: str, variant: str = "") -> bool:
+    """Whether a system has a language model's place filled by something else: vectors that come from none."""
+    return _family(system) in LM_FAMILIES and re.search(r'vectors="(words|fields|random|shuffled|none)"', variant) is not None
 
 
 def _family(system: str) -> str:

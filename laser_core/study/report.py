@@ -56,7 +56,7 @@ th { white-space: normal; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; }
 table.words td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
 table.words td:first-child { white-space: nowrap; }
-table.paper :is(th, td):is(:nth-child(2), :nth-child(8)) { text-align: left; white-space: normal; }
+table.paper :is(th, td):is(:nth-child(2), :nth-child(9)) { text-align: left; white-space: normal; }
 td small, .quiet { color: var(--quiet); }
 @media print {
   body { max-width: none; padding: 0; }
@@ -272,36 +272,37 @@ class _Report:
         return head + (self._times if number == 2 else self._qualities)(table) + self._not_run(number, table)
 
     def _qualities(self, table: pd.DataFrame) -> str:
-        heads = ["row of the paper", "ours", "AUC, paper", "AUC, ours", "log loss, paper", "log loss, ours"]
+        heads = ["row of the paper", "ours", "N", "test rows", "AUC, paper", "AUC, ours", "log loss, paper", "log loss, ours"]
         rows = []
         for row in table.itertuples():
             mine = [_interval(row, metric) if row.ours else "" for metric in ("auc", "log_loss")]
-            rows.append([_paper_row(row), _ours(row), _number(row.auc_paper), mine[0], _number(row.log_loss_paper), mine[1]])
+            rows.append([_paper_row(row), _ours(row), *_size(row), _number(row.auc_paper), mine[0], _number(row.log_loss_paper), mine[1]])
         return _html_table(heads, rows, "paper")
 
     def _times(self, table: pd.DataFrame) -> str:
         heads = [
             "row of the paper",
             "ours",
+            "N",
+            "test rows (one call)",
             "seconds, paper",
             "seconds, ours",
-            "rows a call",
             "tokens a prediction",
             "threads",
             "processor",
         ]
         rows = []
         for row in table.itertuples():
-            mine = [""] * 5
+            mine = [""] * 4
             if row.ours:
                 keys = self.cells[(self.cells["system"] == row.system) & (self.cells["train_rows"] == row.train_rows)]["key"]
                 made = [self.record(key)["provenance"] for key in keys]
                 machines = [one["hardware"].get("gpu") or one["hardware"]["cpu"] for one in made]
                 tokens = "" if np.isnan(row.tokens) else f"{row.tokens:,.0f}"
                 threads = "; ".join(dict.fromkeys(str(one["threads"]) for one in made))
-                mine = [f"{row.seconds:.2e}", f"{row.test_rows:,.0f}", tokens, threads, _text("; ".join(dict.fromkeys(machines)))]
+                mine = [f"{row.seconds:.2e}", tokens, threads, _text("; ".join(dict.fromkeys(machines)))]
             theirs = "" if np.isnan(row.seconds_paper) else f"{row.seconds_paper:.2e}"
-            rows.append([_paper_row(row), _ours(row), theirs, *mine])
+            rows.append([_paper_row(row), _ours(row), *_size(row), theirs, *mine])
         note = "Wall seconds of one call that predicts all test rows, divided by their number. The paper states no batch and no hardware."
         return _html_table(heads, rows, "paper") + f"<p class=quiet>{note}</p>"
 
@@ -467,11 +468,16 @@ def _number(value: float, digits: int = 4) -> str:
 
 
 def _paper_row(row: Any) -> str:
-    return _text(f"{row.row}, {row.backbone}" if row.backbone else row.row or "not in the paper")
+    return _text(", ".join(filter(None, (row.row or "not in the paper", row.backbone))))
 
 
 def _ours(row: Any) -> str:
     return _text(row.ours) or "<small>not run</small>"
+
+
+def _size(row: Any) -> list[str]:
+    """With how many labels one of ours was fitted, and on how many samples it was tested."""
+    return [_shots(row.shots), f"{row.test_rows:,.0f}"] if row.ours else ["", ""]
 
 
 def _commit(name: str | None) -> str:

@@ -13,7 +13,7 @@ from laser_core.systems import SYSTEMS, create
 
 def cell(system, auc, shots="all", train_rows=1000, variant="", options=None, **more):
     return {
-        "dataset": "ml-1m", "system": system, "variant": variant, "shots": shots, "train_rows": train_rows, "test_rows": 500, "seed": 0,
+        "dataset": "ml-1m", "system": system, "variant": variant, "shots": shots, "train_rows": train_rows, "test_rows": 97_002, "seed": 0,
         "status": "done", "auc": auc, "auc_low": auc - 0.01, "auc_high": auc + 0.01, "log_loss": 0.5, "log_loss_low": 0.49,
         "log_loss_high": 0.51, "accuracy": 0.7, "ece": 0.01, "labels_seen": 1, "parameters": 1, "fit_seconds": 1.0,
         "predict_seconds": 2.0, "cpu_seconds": 1.0, "peak_memory_mb": 1.0, "revision": 1, "data_version": "1", "current": True,
@@ -41,8 +41,34 @@ def test_every_row_of_the_paper_is_there_and_ours_beside_it():
     assert verdicts(1, side_by_side(1, cell("history-lr", 0.75))) == []
 
 
+def test_only_results_as_large_as_the_papers_count_for_its_rows():
+    """PROTOCOL, sections 3 and 5: 97,002 test samples; all labels, but 65,536 of the language model alone."""
+    table = side_by_side(
+        1,
+        cell("laser-crm", 0.8),
+        cell("laser-crm", 0.78, variant='vectors="random"'),
+        cell("laser-llm-retrieval", 0.8, 65_536, 65_536),
+        cell("laser-llm-retrieval", 0.7, 0, 0, variant="epochs=0"),
+        cell("ctr-bert", 0.72, 1024, 1024),
+        cell("ptab", 0.72, test_rows=2000),
+        cell("sim", 0.74, 65_536, 65_536),
+    )
+    ran = table[table["ours"] != ""]
+    assert set(ran[ran["counts"].astype(bool)]["system"]) == {"laser-crm", "laser-llm-retrieval"}
+    assert len(ran) == 7, "the others are shown, with N and test rows"
+    (control,) = ran[ran["variant"] == 'vectors="random"'].to_dict("records")
+    assert control["row"] == "" and pd.isna(control["auc_paper"])
+    assert verdicts(1, table)[0].startswith("Of 2 results with the labels and the test samples")
+    assert verdicts(1, table[table["system"] == "ctr-bert"]) == []
+
+
+def test_a_control_is_no_language_model_of_table_3():
+    table = side_by_side(3, cell("laser-crm", 0.8, variant='vectors="words"', options={"encoder": "vicuna-7b"}))
+    assert table[table["ours"] != ""][["row", "backbone"]].to_numpy().tolist() == [["", ""]]
+
+
 def test_seconds_are_a_predictions():
-    table = side_by_side(2, cell("sim", 0.79), cell("dcnv2", 0.79, predict_seconds=1.0, predict_tokens=5000))
+    table = side_by_side(2, cell("sim", 0.79, test_rows=500), cell("dcnv2", 0.79, predict_seconds=1.0, predict_tokens=5000, test_rows=500))
     ran = table[table["ours"] != ""].set_index("row")
     assert ran["seconds"].to_dict() == {"SIM": 2 / 500, "DCNv2": 1 / 500}
     assert ran["tokens"]["DCNv2"] == 10

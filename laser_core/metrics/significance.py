@@ -27,7 +27,8 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
     """The paired test of AUC(first) = AUC(second).
 
     DeLong, DeLong and Clarke-Pearson (1988), with the midranks of Sun and Xu (2014): O(n log n). With `users`, samples of one user are
-    taken as belonging together (Obuchowski 1997); without, every sample stands alone, which is too sure where users have many.
+    taken as belonging together (Obuchowski 1997); without, every sample stands alone, which is too sure where users have many. One user
+    says nothing of others: error, interval and p are then NaN.
 
     Raises:
         UserError: The labels are all the same.
@@ -45,10 +46,10 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
         share[labels] = (positive - difference) / len(positive)
         share[~labels] = (negative - difference) / len(negative)
         by_user = np.bincount(users, weights=share)
-        variance = (by_user**2).sum() * len(by_user) / (len(by_user) - 1)
+        variance = (by_user**2).sum() * len(by_user) / (len(by_user) - 1) if len(by_user) > 1 else np.nan
     error = float(np.sqrt(variance))
     half = float(ndtri(0.975)) * error
-    p_value = float(2 * ndtr(-abs(difference) / error)) if error > 0 else float(difference == 0)
+    p_value = float(difference == 0) if error == 0 else float(2 * ndtr(-abs(difference) / error))
     return DeLong(auc_first, auc_second, difference, error, difference - half, difference + half, p_value)
 
 

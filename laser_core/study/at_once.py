@@ -10,6 +10,7 @@ predictions, not models.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST = 20  # of a user's samples: each more costs another pass over the users
+SAME_FIT = 0.01  # a system fitted again, whose usual probabilities differ by more from the recorded ones, is another model
+log = logging.getLogger("laser")
 
 
 def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progress) -> int:
@@ -44,14 +47,23 @@ def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progres
         UserError: A data set in which no user has several test samples.
         FaultError: The store cannot be written to.
     """
-    asked, there = 0, store.asked_at_once()
+    asked, others, there = 0, 0, store.asked_at_once()
     todo = cells[~cells["key"].isin(there)].sort_values(["train_rows", "key"])
     for number, row in enumerate(todo.itertuples()):
-        progress(" ".join(f"{row.system} {row.variant}, N = {row.shots}, seed {row.seed}".split()), number, len(todo))
+        name = " ".join(f"{row.system} {row.variant}, N = {row.shots}, seed {row.seed}".split())
+        progress(f"{name} ({others} so far fitted differently)" if others else name, number, len(todo))
         with claim(store, f"at-once-{row.key}") as mine:
             if mine and row.key not in store.asked_at_once():
-                store.write_at_once(row.key, *_asked(store, row.key))
+                columns, provenance = _asked(store, row.key)
+                store.write_at_once(row.key, columns, provenance)
                 asked += 1
+                if provenance["refit_differs"] > SAME_FIT:
+                    others += 1
+                    log.warning(
+                        "%s, fitted again, says something else than the recorded result (up to %.3f apart): its GAUC is of the new fit",
+                        name,
+                        provenance["refit_differs"],
+                    )
     return asked
 
 

@@ -90,8 +90,8 @@ def verdicts(table: int, found: pd.DataFrame) -> list[str]:
         return []
     above, below = (ran["auc_low"] > ran["auc_paper"]).sum(), (ran["auc_high"] < ran["auc_paper"]).sum()
     return [
-        f"Of {len(ran)} results with the labels and the test samples of a row of the paper's Table {table}, {len(ran) - above - below} have its AUC inside their "
-        f"interval, {above} lie above it and {below} below."
+        f"Of {len(ran)} results with the labels and the test samples of a row of the paper's Table {table}, "
+        f"{len(ran) - above - below} have its AUC inside their interval, {above} lie above it and {below} below."
     ]
 
 

@@ -126,7 +126,7 @@ def _mean_over_users(values: np.ndarray, users: np.ndarray) -> tuple[float, floa
     mean = values.mean()
     _, place = np.unique(users, return_inverse=True)
     share = np.bincount(place, weights=values - mean) / len(values)
-    error = np.sqrt((share**2).sum() * len(share) / max(len(share) - 1, 1))
+    error = np.sqrt((share**2).sum() * len(share) / (len(share) - 1)) if len(share) > 1 else np.nan  # one user says nothing of others
     return float(mean), float(error), len(values)
 
 

@@ -46,8 +46,9 @@ class Planned:
 
 
 def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = None) -> list[Planned]:
-    """Every cell of a study with its state and expected seconds, in the order in which a run takes them.
+    """Every cell of a study once, with its state and expected seconds, in the order in which a run takes them.
 
+    Cells that differ only in spelling out an option's default are one: they have the same key.
     A data set that has not been parsed on this machine counts as what the stored results were computed on.
 
     Args:
@@ -60,11 +61,12 @@ def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = N
     speed = Speed(table)
     stored = dict(zip(table["dataset"], table["data_version"], strict=True))  # the latest result's
     data = {cell.dataset: versions.cached_data_version(cell.dataset) or stored.get(cell.dataset) for cell in study.cells()}
-    result = []
+    found: dict[str, Planned] = {}
     for cell in study.cells():
         planned = _planned(cell, data[cell.dataset], store, (without or {}).get(cell.dataset, ""))
         planned.seconds = speed.seconds(cell)
-        result.append(planned)
+        found.setdefault(planned.key or repr(cell), planned)
+    result = list(found.values())
     # A later seed counts as dearer: first every curve once, cheap systems leading, then the repetitions.
     place = {seed: number for number, seed in enumerate(sorted({entry.cell.seed for entry in result}))}
     return sorted(result, key=lambda entry: entry.seconds * (1 + place[entry.cell.seed]))

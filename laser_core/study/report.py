@@ -22,6 +22,7 @@ from laser_core import datasets, figures
 from laser_core.errors import FaultError, LaserError, UserError
 from laser_core.metrics import area_under_curve
 from laser_core.study import contrast, runner
+from laser_core.study.at_once import SAME_FIT
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore, write_atomically
@@ -94,6 +95,7 @@ class _Report:
     def __init__(self, study: Study, store: ResultStore, planned: pd.DataFrame, cells: pd.DataFrame) -> None:
         self.study, self.planned, self.cells = study, planned, cells
         self.read, self.record, self.at_once = cache(store.predictions), cache(store.read), cache(store.at_once)
+        self.asked_how = store.asked_how
         self.asked = cells[cells["key"].isin(store.asked_at_once())]
         self.summary = summarise(cells)
         self.titles = {name: datasets.about(name).title for name in cells["dataset"].unique()}
@@ -256,7 +258,12 @@ class _Report:
             return ""
         note = f"{figures.METRICS['gauc'].help} Of the pairs that AUC counts {points['pairs'].mean():.1%} are of one user."
         head = "<h3>GAUC, all of a user's test samples asked at once: mean and 95 % interval</h3>"
-        return f"{head}{_means(points, 'gauc')}<p class=quiet>{_text(note)}</p>"
+        differ = [self.asked_how(key)["refit_differs"] > SAME_FIT for key in asked["key"]]
+        again = (
+            f"GAUC is of models fitted again: of {len(differ)} results, the usual probabilities of {sum(differ) or 'none'} then differ "
+            f"from the recorded ones by more than {figures.number(SAME_FIT, 2)}."
+        )
+        return f"{head}{_means(points, 'gauc')}<p class=quiet>{_text(note)} {_text(again)}</p>"
 
     def _paper_table(self, name: str) -> tuple[int, pd.DataFrame]:
         """Which table of the paper one data set is set beside, and the two side by side."""

@@ -122,7 +122,7 @@ class Study:
     """the table of the paper that it stands for, 0: none in particular"""
 
     def cells(self) -> list[Cell]:
-        """Every cell once, in the order of the file."""
+        """Every cell once, in the order of the file; `planning.plan` also joins those that differ only in spelling out a default."""
         return list({str((cell, sorted(cell.options.items()))): cell for grid in self.grids for cell in grid.cells()}.values())
 
 

@@ -5,6 +5,7 @@
     <store>/<dataset>/test-<hash>.parquet        columns `row`, `user`, `label`: a test set, shared by all cells that were scored on it
     <store>/<dataset>/<system>/at-once/<key>.parquet    where it was asked for, columns `row`, `probability`: what the system says at the
                                                  moment of each user's first test sample; provenance in the file's metadata
+                                                 (and there, as in test sets, the hash of the columns)
 
 A key is the hash of everything that decides a result, so a cell is written once and never changes. Each file appears by a rename, the
 JSON last: whatever happens in between, a cell is either there or not. Test sets of data that may not be redistributed stay in
@@ -152,23 +153,40 @@ class ResultStore:
 
     def asked_at_once(self) -> set[str]:
         """The keys of results whose systems were asked about all of a user's test samples at once (`laser_core.study.at_once`)."""
-        return {path.stem for folder in self.folders for path in folder.glob("*/*/at-once/*.parquet")}
+        return {path.stem for folder in self.folders for path in folder.glob("*/*/at-once/*.parquet") if self._is_as_written(path)}
 
     def at_once(self, key: str) -> pd.DataFrame:
         """Columns row, user, label, probability: what a result's system says of each user's test samples, asked at once.
 
         Raises:
             UserError: There is no such result.
-            FaultError: It was not asked at once, or the test set cannot be had.
+            FaultError: It was not asked at once, the answers are damaged, or the test set cannot be had.
         """
         import pandas as pd
 
         record = self._read(key, self._skimmed)
-        for folder in self.folders:
-            path = folder / record["cell"]["dataset"] / record["cell"]["system"] / "at-once" / f"{key}.parquet"
-            if path.exists():
-                return self.test_set(record).merge(pd.read_parquet(path), on="row")
-        raise FaultError(f"result '{key}' was not asked at once: laser study at-once")
+        columns, _ = self._answers(key, record)
+        return self.test_set(record).merge(pd.DataFrame({name: columns[name] for name in ("row", "probability")}), on="row")
+
+    def asked_how(self, key: str) -> dict[str, Any]:
+        """With what and when a result was asked at once, and `refit_differs` (`laser_core.study.at_once`).
+
+        Raises:
+            UserError: There is no such result.
+            FaultError: It was not asked at once, or the answers are damaged.
+        """
+        return self._answers(key, self._read(key, self._skimmed))[1]
+
+    def at_once_file(self, dataset: str, system: str, key: str) -> Path | None:
+        """The sound file of what a result's system said at once, in whichever folder; None where there is none."""
+        paths = [folder / dataset / system / "at-once" / f"{key}.parquet" for folder in self.folders]
+        return next((path for path in paths if self._is_as_written(path)), None)
+
+    def _answers(self, key: str, record: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        path = self.at_once_file(record["cell"]["dataset"], record["cell"]["system"], key)
+        if path is None:
+            raise FaultError(f"result '{key}' was not asked at once, or its answers are damaged: laser study at-once")
+        return _columns(path)
 
     def test_set(self, record: Mapping[str, Any]) -> pd.DataFrame:
         """Columns row, user, label of the samples that a result was scored on.
@@ -183,9 +201,12 @@ class ResultStore:
             path = folder / cell["dataset"] / f"test-{name}.parquet"
             if path.exists():
                 try:
-                    return _table(path, path.stat().st_mtime_ns).copy(deep=False)
-                except (OSError, ValueError):
-                    self._set_aside(path, "cannot be read")
+                    table = _kept_table(path, path.stat().st_mtime_ns)
+                    if test_set_hash(cell, table["row"].to_numpy()) == name:
+                        return table.copy(deep=False)
+                except (OSError, ValueError, KeyError):
+                    pass
+                self._set_aside(path, "is damaged")
         from laser_core import datasets
 
         about = datasets.about(cell["dataset"])
@@ -230,7 +251,7 @@ class ResultStore:
             FaultError: No space, or the folder cannot be written to.
         """
         cell = self._read(key, self._skimmed)["cell"]
-        content = _parquet(columns, byte_stream_split=True, metadata={"laser": canonical({"key": key, **provenance})})
+        content = _parquet(columns, byte_stream_split=True, told={"key": key, **provenance, "columns_sha256": _columns_hash(columns)})
         write_atomically(self.folder / cell["dataset"] / cell["system"] / "at-once" / f"{key}.parquet", content)
 
     def write_test_set(self, cell: Mapping[str, Any], table: pd.DataFrame, private: bool) -> str:
@@ -238,7 +259,8 @@ class ResultStore:
         name = test_set_hash(cell, table["row"].to_numpy())
         path = (private_folder() if private else self.folder) / cell["dataset"] / f"test-{name}.parquet"
         if not path.exists():
-            content = _parquet({column: table[column].to_numpy() for column in table})
+            columns = {column: table[column].to_numpy() for column in table}
+            content = _parquet(columns, told={"columns_sha256": _columns_hash(columns)})
             write_atomically(path, content, "LASER_HOME" if private else _STORE)
         return name
 
@@ -303,6 +325,24 @@ class ResultStore:
         self._set_aside(parquet, "is damaged")
         return False
 
+    def _is_as_written(self, path: Path) -> bool:
+        """Whether what was asked at once is there and sound, remembered for as long as the file's size and time of change stay the same."""
+        try:
+            file = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        stamp = file.st_mtime_ns, file.st_size
+        if _AT_ONCE.get(path, (None, False))[0] != stamp:
+            try:
+                columns, told = _columns(path)
+                sound = told["key"] == path.stem and {"row", "probability"} <= set(columns)
+            except (OSError, ValueError, KeyError):
+                sound = False
+            _AT_ONCE[path] = stamp, sound
+            if not sound:
+                self._set_aside(path, "is damaged")
+        return _AT_ONCE[path][1]
+
     def _set_aside(self, path: Path, why: str) -> None:
         """Rename a damaged file, so that it is in nobody's way; in a folder that is only read it is left as it is."""
         if not {self.folder, private_folder()} & set(path.parents):
@@ -316,11 +356,31 @@ class ResultStore:
 
 
 @lru_cache(maxsize=16)
-def _table(path: Path, _changed: int) -> pd.DataFrame:
+def _kept_table(path: Path, _changed: int) -> pd.DataFrame:
     """A test set, which many results share."""
     import pandas as pd
 
-    return pd.read_parquet(path)
+    return pd.DataFrame(_columns(path)[0])
+
+
+def _columns(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The columns of a Parquet file and what it tells beside them, such as their hash; files from before there was one tell none.
+
+    Raises:
+        OSError, ValueError: It cannot be read, or holds something else than was written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    told = json.loads((table.schema.metadata or {}).get(b"laser", b"{}"))
+    if told.get("columns_sha256") not in (None, _columns_hash(columns)):
+        raise ValueError(f"{path} holds other columns than were written")
+    return columns, told
 
 
 def private_folder() -> Path:
@@ -388,14 +448,22 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _parquet(columns: Mapping[str, np.ndarray], byte_stream_split: bool = False, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Columns as the bytes of a Parquet file."""
+def _columns_hash(columns: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, values in columns.items():
+        digest.update(f"{name}/{values.dtype.str}/".encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _parquet(columns: Mapping[str, np.ndarray], byte_stream_split: bool = False, told: Mapping[str, Any] | None = None) -> bytes:
+    """Columns as the bytes of a Parquet file, with what it tells beside them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
     split = {"use_dictionary": False, "use_byte_stream_split": True} if byte_stream_split else {}
-    pq.write_table(pa.table(dict(columns), metadata=dict(metadata or {})), buffer, compression="zstd", **split)
+    metadata = {"laser": canonical(told)} if told else {}
+    pq.write_table(pa.table(dict(columns), metadata=metadata), buffer, compression="zstd", **split)
     return buffer.getvalue()
 
 
@@ -408,6 +476,8 @@ _COLUMNS = (
 )
 _ROWS: dict[Path, dict[Path, tuple[tuple[int, int], dict[str, Any] | None]]] = {}
 """folder -> record file -> its (time of change, size), and its row, None if damaged: what this process has read"""
+_AT_ONCE: dict[Path, tuple[tuple[int, int], bool]] = {}
+"""file of what was asked at once -> its (time of change, size), and whether it is sound"""
 
 
 def _are_todays(options: str, variant: str, usual: str) -> bool:

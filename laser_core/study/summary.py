@@ -128,10 +128,10 @@ def student(probability: float, freedom: float) -> float:
 
 
 def p_value(gap: float, error: float, freedom: float) -> float:
-    """Of a two-sided t test, from what `mean_error` gives: below .05 where the 95 % interval leaves out zero."""
+    """Of a two-sided t test, from what `mean_error` gives: below .05 where the 95 % interval leaves out zero; NaN without an error."""
     from scipy.special import stdtr
 
-    return float(2 * stdtr(freedom, -abs(gap) / error)) if error > 0 else float(gap == 0)
+    return float(gap == 0) if error == 0 else float(2 * stdtr(freedom, -abs(gap) / error))
 
 
 def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

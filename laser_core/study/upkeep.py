@@ -68,13 +68,18 @@ def export(store: ResultStore, cells: pd.DataFrame, folder: Path, predictions: b
     copied = 0
     for row in cells[cells["status"] == "done"].itertuples():
         source, place = Path(row.folder) / row.dataset, folder / row.dataset
-        optional = [f"test-{row.test_set}.parquet", f"{row.system}/at-once/{row.key}.parquet"]
-        names = [f"{row.system}/{row.key}.parquet", *(name for name in optional if (source / name).exists())] if predictions else []
-        for name in [*names, f"{row.system}/{row.key}.json"]:  # the record last, as when it was first written
+        files = [(name, source / name) for name in (f"{row.system}/{row.key}.parquet", f"{row.system}/{row.key}.json")]
+        if predictions:
+            test_set, asked = f"test-{row.test_set}.parquet", f"{row.system}/at-once/{row.key}.parquet"
+            more = [(test_set, source / test_set), (asked, store.at_once_file(row.dataset, row.system, row.key))]
+            files = [*((name, path) for name, path in more if path is not None and path.exists()), *files]
+        else:
+            files = files[1:]
+        for name, path in files:  # the record last, as when it was first written
             try:
-                content = (source / name).read_bytes()
+                content = path.read_bytes()
             except OSError as error:
-                raise FaultError(f"cannot read {source / name} ({error.strerror}): run its study again") from None
+                raise FaultError(f"cannot read {path} ({error.strerror}): run its study again") from None
             write_atomically(place / name, content)
         copied += 1
     return copied
@@ -96,14 +101,13 @@ def waste(store: ResultStore, older: bool = False) -> list[Waste]:
     Args:
         older: Also results of other revisions of a system, or of other versions of its data, than today's.
     """
-    found = [Waste(path, why, _size(path)) for path, why in (*_useless(store.folder), *_left_claims(store.folder), *_forgotten_notes())]
+    found = [Waste(path, why, _size(path)) for path, why in (*_useless(store), *_left_claims(store.folder), *_forgotten_notes())]
     if older:
         table = store.cells()
-        own = table[(table["folder"] == str(store.folder)) & ~table["current"].astype(bool)]
-        for row in own.itertuples():
-            record = store.folder / row.dataset / row.system / f"{row.key}.json"
-            beside = record.with_suffix(".parquet"), record.parent / "at-once" / f"{row.key}.parquet"
-            files = [path for path in (record, *beside) if path.exists()]
+        for row in table[~table["current"].astype(bool)].itertuples():
+            own = [f"{row.key}.json", f"{row.key}.parquet"] if row.folder == str(store.folder) else []
+            paths = [store.folder / row.dataset / row.system / name for name in (*own, f"at-once/{row.key}.parquet")]
+            files = [path for path in paths if path.exists()]
             found += [Waste(path, f"of revision {row.revision}, data {row.data_version}", path.stat().st_size) for path in files]
     return found
 
@@ -126,7 +130,8 @@ def remove(found: list[Waste]) -> int:
     return sum(entry.bytes for entry in found)
 
 
-def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
+def _useless(store: ResultStore) -> Iterator[tuple[Path, str]]:
+    folder = store.folder
     for path in sorted(folder.rglob(".*.partial")):
         if not _in_work(path, folder):
             yield path, "half written when its process ended"
@@ -136,7 +141,8 @@ def _useless(folder: Path) -> Iterator[tuple[Path, str]]:
         if not path.with_suffix(".json").exists() and not _in_work(path, folder):
             yield path, "predictions without a record"
     for path in sorted(folder.glob("*/*/at-once/*.parquet")):
-        if not (path.parent.parent / f"{path.stem}.json").exists():
+        record = path.parent.parent.relative_to(folder) / f"{path.stem}.json"
+        if not any((place / record).exists() for place in store.folders):
             yield path, "asked at once, but without a record"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from laser_core import metrics
 from laser_core.metrics.bootstrap import bootstrap_mean, user_weights
+from laser_core.study.summary import mean_error, p_value
 
 
 def sample(users: int, each: int, seed: int, skill: float = 1.0, own: float = 0.0):
@@ -114,6 +117,15 @@ def test_equal_predictions_do_not_differ():
     labels, first, _, user = sample(60, 2, 1)
     assert metrics.delong(labels, first, first).p_value == 1.0
     assert metrics.paired_bootstrap(labels, first, first, user, draws=50).p_value == 1.0
+
+
+def test_one_user_says_nothing_of_others():
+    labels, scores, _, users = sample(1, 40, seed=0)
+    with warnings.catch_warnings(action="error"):
+        found = metrics.delong(labels, scores, np.zeros(40), users)
+    assert found.difference == found.auc_first - 0.5 != 0
+    assert np.isnan([found.standard_error, found.low, found.high, found.p_value]).all()
+    assert np.isnan(p_value(found.difference, *mean_error(np.array([found.difference]), np.array([found.standard_error]))))
 
 
 def test_a_difference_without_any_spread_is_no_chance():

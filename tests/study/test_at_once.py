@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from laser_core import datasets, metrics
+from laser_core.crm.reference import HistoryLR
 from laser_core.errors import FaultError, UserError
-from laser_core.study import at_once, contrast, upkeep
+from laser_core.study import at_once, contrast, report, upkeep
 from laser_core.study.spec import Grid, Study
 from laser_core.study.store import ResultStore
 from laser_core.systems import create
@@ -131,6 +132,22 @@ def test_what_was_asked_is_handed_on_and_cleared_away_with_its_result(small, stu
     next(store.folder.glob(f"*/*/{cells['key'][0]}.json")).unlink()
     next(store.folder.glob(f"*/*/{cells['key'][0]}.parquet")).unlink()
     assert [(entry.path.parent.name, entry.path.stem) for entry in upkeep.waste(store)] == [("at-once", cells["key"][0])]
+
+
+def test_another_fit_than_the_recorded_one_is_said(small, study, tmp_path, caplog, monkeypatch):
+    run_here(study, tmp_path)
+    store = ResultStore(tmp_path)
+    fit = HistoryLR.fit
+    monkeypatch.setattr(HistoryLR, "fit", lambda self, data, rows, *more, **named: fit(self, data, small.shots(1024, 7), *more, **named))
+    said = []
+    cells = store.cells().query("system == 'history-lr'")
+    at_once.ask(store, cells, lambda text, done, total: said.append(text))
+    differs = [np.abs(store.asked_how(key)["refit_differs"]) for key in cells["key"]]
+    assert min(differs) > at_once.SAME_FIT
+    assert caplog.text.count("fitted again, says something else than the recorded result") == 2
+    assert "1 so far fitted differently" in said[-1]
+    page = report.write_report(study, store, tmp_path / "out").read_text(encoding="utf-8")
+    assert "of 2 results, the usual probabilities of 2 then differ from the recorded ones by more than .01" in page
 
 
 def test_what_was_not_asked_names_the_command(small, study, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from laser_core import systems
 from laser_core.study import planning, spec, versions
-from laser_core.study.store import cell_key
+from laser_core.study.store import ResultStore, cell_key
 
 
 @pytest.mark.parametrize("name", spec.studies())
@@ -33,6 +33,16 @@ def test_no_study_is_named_for_what_none_computes(change):
     assert planning.study_of(made, "") is not None
     other = {**made, **change, "options": {**made["options"], **change.get("options", {})}}
     assert planning.study_of(other, versions.variant("deepfm", other["options"])) is None
+
+
+def test_a_default_that_is_spelt_out_makes_no_second_cell(small, tmp_path):
+    grids = [spec.Grid(("movielens-small",), ("deepfm", "history-lr"), (64,), (0, 1))]
+    grids += [spec.Grid(("movielens-small",), ("deepfm",), (64,), (0, 1), vary={"statistics": (False, True)})]  # True is the default
+    study = spec.Study("mine", "Mine", "?", tuple(grids), "full")
+    planned = planning.plan(study, ResultStore(tmp_path))
+    assert len(study.cells()) == 8 and len(planned) == 6
+    assert len({entry.key for entry in planned}) == 6
+    assert [dict(entry.cell.options) for entry in planned if entry.cell.system == "deepfm"] == [{}, {"statistics": False}] * 2
 
 
 def test_a_study_with_an_n_has_it():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,6 +209,49 @@ def test_damage_in_a_folder_that_is_only_read_is_left_there(small, tmp_path, cap
     assert [record.message.startswith(f"{path.name} ") for record in caplog.records] == [True]  # said once
     assert f"{path.parent} is only read" in caplog.text
     assert [other for other in files(tmp_path, "*") if "own" not in other.parts] == before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "other numbers", "another result's"])
+def test_damaged_answers_at_once_are_asked_again(small, tmp_path, caplog, damage):
+    store = ResultStore(tmp_path)
+    (key, probabilities, test_set), (other, _, _) = put(store, small, 0), put(store, small, 1)
+    columns = {"row": test_set["row"].to_numpy()[:9], "probability": probabilities[:9]}
+    store.write_at_once(key, columns, {"refit_differs": 0.5})
+    store.write_at_once(other, columns, {})
+    assert store.asked_at_once() == {key, other} and store.asked_how(key)["refit_differs"] == 0.5
+    np.testing.assert_array_equal(store.at_once(key)["probability"], probabilities[:9])
+    path, its = (next(tmp_path.glob(f"*/*/at-once/{name}.parquet")) for name in (key, other))
+    table, content = pq.read_table(path), path.read_bytes()
+    pq.write_table(table.set_column(1, "probability", [np.full(9, 0.5, np.float32)]), tmp_path / "changed.parquet")
+    changed = (tmp_path / "changed.parquet").read_bytes()
+    cut = content[: len(content) // 2]
+    path.write_bytes({"truncated": cut, "empty": b"", "other numbers": changed, "another result's": its.read_bytes()}[damage])
+    assert store.asked_at_once() == {other}
+    assert f"{path.name} is damaged: set aside" in caplog.text and not path.exists()
+    with pytest.raises(FaultError, match="or its answers are damaged: laser study at-once"):
+        store.at_once(key)
+    store.write_at_once(key, columns, {})
+    assert store.asked_at_once() == {key, other}
+
+
+@pytest.mark.parametrize("column", ["row", "user", "label"])
+@pytest.mark.parametrize("told", [True, False], ids=["with a hash", "from before there was one"])
+def test_a_changed_test_set_is_made_again(small, tmp_path, caplog, column, told):
+    """The file's name is a hash of data set and rows; its metadata holds one of all columns, but not in the files of the first results."""
+    store = ResultStore(tmp_path)
+    key, _, test_set = put(store, small)
+    (path,) = files(tmp_path, "test-*.parquet")
+    table = pq.read_table(path)
+    assert json.loads(table.schema.metadata[b"laser"])["columns_sha256"]
+    values = test_set[column].to_numpy().copy()
+    values[0] = 1 - values[0]
+    changed = table.set_column(table.column_names.index(column), column, [values])
+    pq.write_table(changed if told else changed.replace_schema_metadata(None), path)
+    if told or column == "row":
+        pd.testing.assert_frame_equal(store.predictions(key)[["row", "user", "label"]], test_set)
+        assert f"{path.name} is damaged: set aside" in caplog.text
+    else:
+        assert store.predictions(key)[column][0] == values[0], "nothing says what it was"
 
 
 def test_no_flipped_bit_goes_unnoticed(small, tmp_path):

@@ -50,6 +50,21 @@ def test_exported_results_are_a_store_of_their_own(small, tmp_path, predictions)
         assert not files(tmp_path / "results", "*.parquet")
 
 
+def test_answers_at_once_of_recorded_results_are_kept_and_handed_on(small, tmp_path):
+    """The record lies in a folder that is only read, what its system was asked lately in one's own."""
+    recorded = ResultStore(tmp_path / "recorded")
+    key, probabilities, test_set = put(recorded, small)
+    old, _, _ = put(recorded, small, 1, revision=99)
+    store = ResultStore(tmp_path / "own", tmp_path / "recorded")
+    for name in (key, old):
+        store.write_at_once(name, {"row": test_set["row"].to_numpy(), "probability": probabilities}, {})
+    assert upkeep.waste(store) == []
+    assert [entry.path.stem for entry in upkeep.waste(store, older=True)] == [old]
+    assert {entry.path.stem for entry in upkeep.waste(ResultStore(tmp_path / "own"))} == {key, old}
+    upkeep.export(store, store.cells(), tmp_path / "out")
+    assert ResultStore(tmp_path / "out").at_once(key).equals(store.at_once(key))
+
+
 def test_private_test_sets_are_not_exported(small, tmp_path):
     store = ResultStore(tmp_path / "own")
     key, _, _ = put(store, small, private=True)

@@ -49,7 +49,11 @@ class Recommender(ABC):
 
     @abstractmethod
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
-        """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` never change a value."""
+        """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` change no value by more than 1e-7.
+
+        Raises:
+            UserError: It is not fitted.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -73,14 +77,22 @@ class Recommender(ABC):
         """How many numbers `fit` learned (0 before)."""
         return 0
 
+    def check_fitted(self, fitted: bool) -> None:
+        """A model has to learn before it scores.
+
+        Raises:
+            UserError: It is not fitted.
+        """
+        if not fitted:
+            raise UserError(f"{type(self).__name__} is not fitted: call fit, or load a saved model")
+
     def check_data(self, dataset: CTRDataset) -> None:
         """A model scores what it was fitted on: the ids of other data, or of another version of it, mean something else.
 
         Raises:
             UserError: The model is not fitted, or was fitted on other data.
         """
-        if self.dataset_version_ is None:
-            raise UserError(f"{type(self).__name__} is not fitted: call fit, or load a saved model")
+        self.check_fitted(self.dataset_version_ is not None)
         if (dataset.name, dataset.version) != (self.dataset_name_, self.dataset_version_):
             raise UserError(
                 f"this model was fitted on {self.dataset_name_} (version {self.dataset_version_}) and cannot score {dataset.name} "

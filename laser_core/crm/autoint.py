@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings, check_heads
+from laser_core.crm.layers import MLP, Embeddings, check_heads, check_layers
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class AutoIntOptions(CRMOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_heads(self.embedding_size, self.heads)
+        check_layers(self.layers)
 
 
 class InteractingLayer(nn.Module):

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from laser_core.crm.inputs import Inputs, Samples, Sizes
+from laser_core.crm.layers import check_dropout
 from laser_core.crm.trainer import Training, one_thread, predict, train
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
@@ -52,8 +53,9 @@ class CRMOptions(Training):
         super().__post_init__()
         if self.embedding_size < 1 or min(self.hidden, default=1) < 1:
             raise UserError("options 'embedding_size' and 'hidden' must be positive")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
+        check_dropout("dropout", self.dropout)
+        if self.embedding_scale < 0:
+            raise UserError(f"option 'embedding_scale' must be 0 or more, not {self.embedding_scale}")
         if self.history < 0:
             raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings
+from laser_core.crm.layers import MLP, Embeddings, check_layers
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class DCNv2Options(CRMOptions):
 
     layers: int = 2
     """cross layers"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layers(self.layers)
 
 
 class CrossNetwork(nn.Module):

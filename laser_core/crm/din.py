@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
 from laser_core.crm.layers import MLP, Embeddings
+from laser_core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class DINOptions(CRMOptions):
 
     attention: tuple[int, ...] = (64,)
     """widths of the activation unit"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.attention, default=1) < 1:
+            raise UserError(f"option 'attention' must be widths of 1 or more, not {list(self.attention)}")
 
 
 class ActivationUnit(nn.Module):

@@ -144,11 +144,13 @@ class Inputs:
             collaborative: Read the numbers of `laser_core.crm.collaborative` too.
 
         Raises:
-            UserError: A field in `skip` that the data set does not have.
+            UserError: A field in `skip` that the data set does not have, or the item itself.
         """
         about = dataset.about
         for name in skip:
             dataset.field(name)
+        if about.item_field in skip:
+            raise UserError(f"option 'skip_fields': '{about.item_field}' is the item itself, which every model reads: leave it out there")
         names = [name for name in about.input_fields if name != about.item_field and (user_id or name != about.user_field)]
         names = (about.item_field, *(name for name in names if name not in skip))
         history = history or about.history_length

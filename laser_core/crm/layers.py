@@ -97,7 +97,7 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.dropped = round(256 * p)  # of the 256 values of a byte
+        self.dropped = round(256 * p)  # of the 256 values of a byte; `check_dropout` sees to it that some stay
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape; in training some numbers are zero and the others larger, so that the mean stays."""
@@ -131,6 +131,16 @@ def recency(batch: Batch) -> Tensor:
     return (batch.length[:, None] - 1 - places).clamp(min=0)
 
 
+def check_dropout(name: str, share: float) -> None:
+    """`Dropout` counts in 256ths, and must leave one.
+
+    Raises:
+        UserError: It leaves none.
+    """
+    if not 0 <= share < 1 or round(256 * share) > 255:
+        raise UserError(f"option '{name}' must be at least 0 and at most 0.998 (it counts in 256ths), not {share}")
+
+
 def check_heads(size: int, heads: int) -> None:
     """Attention heads share the embedding evenly.
 
@@ -139,3 +149,13 @@ def check_heads(size: int, heads: int) -> None:
     """
     if heads < 1 or size % heads:
         raise UserError(f"option 'heads' is {heads}: it must divide 'embedding_size' ({size})")
+
+
+def check_layers(layers: int) -> None:
+    """A model that is named for its layers has some.
+
+    Raises:
+        UserError: It has none.
+    """
+    if layers < 1:
+        raise UserError(f"option 'layers' must be 1 or more, not {layers}")

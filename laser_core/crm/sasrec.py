@@ -3,6 +3,8 @@
 x_k = h_k + p_{recency of k}                                   history tokens and positions, counted from the most recent event
 block:  x = x + attention(norm(x)), causal;  x = x + MLP(norm(x))
 logit = MLP([fields; x_last; dense])                           x_last: the state at the last REAL event
+
+Dropout is in the MLPs alone; the paper drops of embeddings and attention weights too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings, Table, check_heads, last_real, recency
+from laser_core.crm.layers import MLP, Embeddings, Table, check_heads, check_layers, last_real, recency
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class SASRecOptions(CRMOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_heads(self.embedding_size, self.heads)
+        check_layers(self.layers)
 
 
 class Block(nn.Module):

@@ -9,6 +9,7 @@ Raw files are looked for in the places that `sources.read_raw` lists.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from laser_core.errors import DataError, FaultError, UserError, unknown
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
 
-__all__ = ["NAMES", "about", "cache_folder", "card", "load", "names"]
+__all__ = ["NAMES", "about", "cache_folder", "card", "is_outdated", "load", "names"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ _MODULES = {
     "bookcrossing-explicit": "bookcrossing",
 }
 NAMES = tuple(_MODULES)
+_REVISIONS = {"movielens": 1, "bookcrossing": 1, "custom": 1}
+"""of each reader, raised when it begins to make another data set of the same files: an older one's is then parsed again"""
 
 
 def load(name: str | Path, source: Path | None = None, progress: Progress = no_progress, again: bool = False) -> CTRDataset:
@@ -57,11 +60,11 @@ def load(name: str | Path, source: Path | None = None, progress: Progress = no_p
     if not known and not (folder / "dataset.json").exists():
         raise unknown("data set", str(name), names())
     if not again or not known:
-        cached = _from_cache(folder)
+        cached = _from_cache(str(name))
         if cached is not None:
             return cached
         if not known:
-            raise DataError(f"the parsed data set '{name}' was damaged: load its mapping file again")
+            raise DataError(f"the parsed data set '{name}' was damaged or is of an older kit: load its mapping file again")
     reader = _reader(str(name))
     files = read_raw(reader.raw, source, progress)
     progress(f"parsing {name}", 0, 0)
@@ -75,16 +78,17 @@ def _load_own(path: Path, progress: Progress, again: bool) -> CTRDataset:
     own = custom.open_mapping(path)
     if own.mapping.name in NAMES:
         raise UserError(f"{path}: the name '{own.mapping.name}' belongs to a data set of the kit: choose another")
-    cached = None if again else _from_cache(cache_folder(own.mapping.name))
+    cached = None if again else _from_cache(own.mapping.name)
     if cached is not None and cached.about.facts.get("source") == own.fingerprint:
         return cached
     progress(f"parsing {own.mapping.name}", 0, 0)
     return _to_cache(custom.build(own))
 
 
-def _from_cache(folder: Path) -> CTRDataset | None:
-    """The cached data set; None if there is none or it is damaged: then it is set aside, and that is said."""
-    if not folder.exists():
+def _from_cache(name: str) -> CTRDataset | None:
+    """The cached data set; None if there is none, its reader has changed, or it is damaged: then it is set aside, and that is said."""
+    folder = cache_folder(name)
+    if not folder.exists() or is_outdated(name):
         return None
     try:
         return CTRDataset.load(folder)
@@ -105,7 +109,7 @@ def _to_cache(dataset: CTRDataset) -> CTRDataset:
     """Save a data set, and open what was saved: its arrays then need no memory."""
     folder = cache_folder(dataset.name)
     with _writing(folder):
-        dataset.save(folder)
+        dataset.save(folder, _revision(dataset.name))
     return CTRDataset.load(folder)
 
 
@@ -115,6 +119,18 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise FaultError(f"{folder} cannot be written ({error.strerror}): free space there or set LASER_HOME to another folder") from None
+
+
+def is_outdated(name: str) -> bool:
+    """Whether an earlier revision of its reader parsed what is cached of a data set; caches from before there were revisions are of 1."""
+    try:
+        return json.loads((cache_folder(name) / "dataset.json").read_text(encoding="utf-8")).get("reader", 1) != _revision(name)
+    except (OSError, ValueError, AttributeError):  # no cache, or a damaged one
+        return False
+
+
+def _revision(name: str) -> int:
+    return _REVISIONS[_MODULES.get(name, "custom")]
 
 
 def about(name: str) -> About:

@@ -306,23 +306,26 @@ class CTRDataset:
         digest.update(json.dumps([getattr(self.about, name) for name in self._ROLES]).encode())
         return digest.hexdigest()[:16]
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, reader: int = 1) -> None:
         """Write the data set as a folder of .npy arrays and one JSON.
 
-        The folder appears at once and complete. An existing one is replaced, but for one with the same version: another process may
-        have it open.
+        The folder appears at once and complete. An existing one is replaced, but for one with the same version and reader: another process
+        may have it open.
+
+        Args:
+            reader: The revision of what made it of the raw files.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent, ignore_cleanup_errors=True) as scratch:
             partial = Path(scratch) / "new"
             partial.mkdir()
-            self._write(partial)
+            self._write(partial, reader)
             for turn in itertools.count():  # somebody else may put another version there between two steps, again and again
-                if _rename(partial, folder) or _version(folder) == self.version:
+                if _rename(partial, folder) or _made(folder) == (self.version, reader):
                     return
                 _rename(folder, Path(scratch) / f"old-{turn}")
 
-    def _write(self, partial: Path) -> None:
+    def _write(self, partial: Path, reader: int) -> None:
         for name in self._ARRAYS:
             np.save(partial / f"{name}.npy", getattr(self, name), allow_pickle=False)
         listing = {}
@@ -333,7 +336,7 @@ class CTRDataset:
             words = json.dumps([str(word) for word in entry.vocabulary], ensure_ascii=False)
             (partial / f"field{number}_vocabulary.json").write_text(words, encoding="utf-8")
             listing[entry.name] = {"number": number, "owner": entry.owner, "multi": entry.offsets is not None}
-        meta = {"format": FORMAT, "version": self.version, "about": self.about.__dict__, "fields": listing}
+        meta = {"format": FORMAT, "version": self.version, "reader": reader, "about": self.about.__dict__, "fields": listing}
         (partial / "dataset.json").write_text(json.dumps(meta, ensure_ascii=False, indent=1), encoding="utf-8")
 
     @classmethod
@@ -401,9 +404,11 @@ def _rename(folder: Path, to: Path) -> bool:
     return True
 
 
-def _version(folder: Path) -> str | None:
+def _made(folder: Path) -> tuple[str, int] | None:
+    """The version of a saved data set and the revision of its reader."""
     try:
-        return json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["version"]
+        meta = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        return meta["version"], meta.get("reader", 1)
     except (OSError, ValueError, KeyError):
         return None
 

@@ -30,12 +30,14 @@ _READING = 2  # raised when the same text begins to give another vector
 def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Progress = no_progress) -> np.ndarray:
     """(texts, size) float32 vectors, from the store if they are there, else computed now and kept.
 
+    The backbone's weights are fetched first in any case: which store it is, their checksum tells.
+
     Args:
         name: A backbone of any kind.
         max_tokens: A longer text is cut at its end.
 
     Raises:
-        FaultError: A text is not in the store and the backbone's weights are not to be had.
+        FaultError: The backbone's weights are not to be had.
     """
     store = _store(name, backbones.fetch(name, progress), max_tokens)
     store.add(

@@ -24,12 +24,14 @@ _READING = 2  # raised when the same title begins to give another number
 def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress = no_progress) -> np.ndarray:
     """(titles,) float32 mean log likelihood of a token of each title, from the store if it is there, else computed now and kept.
 
+    The model's weights are fetched first in any case: which store it is, their checksum tells.
+
     Args:
         name: A causal language model.
         noun: What the items are called, such as "movie".
 
     Raises:
-        FaultError: A number is not in the store and the model's weights are not to be had.
+        FaultError: The model's weights are not to be had.
     """
     before = f'The {noun} "'
     weights, precision = backbones.identity(backbones.fetch(name, progress)), backbones.usual_precision()

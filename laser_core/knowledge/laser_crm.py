@@ -57,6 +57,8 @@ class LaserCRMOptions(VectorOptions, CRMOptions):
         for name in ("experts", "adapter_hidden"):
             if getattr(self, name) < 1:
                 raise UserError(f"option '{name}' must be 1 or more, not {getattr(self, name)}")
+        if self.adapter_scale < 0:
+            raise UserError(f"option 'adapter_scale' must be 0 or more, not {self.adapter_scale}")
         if not 0 <= self.adapter_dropout < 1:
             raise UserError(f"option 'adapter_dropout' must be at least 0 and less than 1, not {self.adapter_dropout}")
 

@@ -378,7 +378,12 @@ class LaserLLM(Recommender):
         return read, saved
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
-        """(rows,) float64 probabilities of a positive label."""
+        """(rows,) float64 probabilities of a positive label.
+
+        Raises:
+            UserError: It is not fitted, or its readout was fitted on data with other history statistics.
+        """
+        self.check_fitted(hasattr(self, "model_"))
         wanted, back = np.unique(rows, return_inverse=True)
         learned_on = self.fitted_on_ if self.options.statistics else None
         if learned_on is not None and learned_on["statistics"] != list(statistic_names(dataset)):

@@ -194,7 +194,13 @@ class TextClassifier(Recommender):
 
     @within_memory()
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
-        """(rows,) float64 probabilities of a positive label."""
+        """(rows,) float64 probabilities of a positive label.
+
+        Raises:
+            UserError: It is not fitted.
+            FaultError: Memory does not suffice.
+        """
+        self.check_fitted(hasattr(self, "model_"))
         wanted, back = np.unique(rows, return_inverse=True)
         samples = self._encode(dataset, wanted, Reader(self.options.backbone, self.options.max_tokens))
         odds, texts, tokens = self._log_odds(samples, progress)

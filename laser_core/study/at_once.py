@@ -23,7 +23,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender
-from laser_core.study.cell import made_with
+from laser_core.study.cell import computed_in, made_with
 from laser_core.study.store import ResultStore, rounded
 from laser_core.study.worker import claim
 
@@ -83,7 +83,8 @@ def _asked(store: ResultStore, key: str) -> tuple[dict[str, np.ndarray], dict[st
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     provenance = made_with(started, threads, systems.get(cell["system"]).needs)
     differs = float(np.abs(rounded(system.predict(dataset, asked)) - stored).max())
-    return {"row": asked.astype(np.int32), "probability": rounded(probabilities)}, {**provenance, "refit_differs": differs}
+    told = {**provenance, **computed_in(cell["system"], system), "refit_differs": differs}
+    return {"row": asked.astype(np.int32), "probability": rounded(probabilities)}, told
 
 
 def predict_at_once(

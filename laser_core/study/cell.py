@@ -21,6 +21,7 @@ from laser_core import __version__, datasets, metrics, systems
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import FaultError, LaserError
 from laser_core.progress import Progress, no_progress
+from laser_core.recommender import Recommender
 from laser_core.settings import PROJECT, get_settings
 from laser_core.study import versions
 from laser_core.study.spec import Cell
@@ -76,7 +77,7 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
         },
         "curve": plain(system.curve_),
         "test_set": store.write_test_set(identity, test_set, private=not dataset.about.redistributable),
-        "provenance": {**provenance(cell, started), "profile": profile},
+        "provenance": {**provenance(cell, started), **computed_in(cell.system, system), "profile": profile},
         # Of test users: with them curves can be compared draw by draw without the predictions.
         "draws": {name: [None if np.isnan(value) else round(float(value), 6) for value in draw] for name, draw in draws.items()},
     }
@@ -147,6 +148,17 @@ class Meter:
 def provenance(cell: Cell, started: datetime) -> dict[str, Any]:
     """With what and when a cell was computed."""
     return made_with(started, cell.threads, systems.get(cell.system).needs)
+
+
+def computed_in(name: str, system: Recommender) -> dict[str, str]:
+    """In which number format the language model of a system computes on this machine, as `precision`; nothing for a system without one."""
+    if systems.get(name).family not in ("plm", "llm", "llm+crm"):
+        return {}
+    from laser_core.device import torch_device
+    from laser_core.lm import backbones
+
+    wanted = getattr(system.options, "precision", "auto")  # LLM+CRM lets the machine choose
+    return {"precision": str(backbones.precision(wanted, torch_device())).removeprefix("torch.")}
 
 
 def made_with(started: datetime, threads: int, packages: tuple[str, ...]) -> dict[str, Any]:

@@ -22,7 +22,9 @@ PACKAGE = Path(systems.__file__).parent
 
 
 def cached_data_version(dataset: str) -> str | None:
-    """The version of a data set that has been parsed on this machine, else None."""
+    """The version of a data set that today's reader has parsed on this machine, else None."""
+    if datasets.is_outdated(dataset):
+        return None
     try:
         return json.loads((datasets.cache_folder(dataset) / "dataset.json").read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError):

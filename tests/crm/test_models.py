@@ -218,7 +218,14 @@ def test_finds_a_planted_answer(name):
     [
         ("din", {"epochs": 0}, "epochs"),
         ("din", {"dropout": 1.0}, "dropout"),
+        ("din", {"dropout": 0.999}, "dropout"),
         ("din", {"hidden": (0,)}, "hidden"),
+        ("din", {"attention": (-1,)}, "attention"),
+        ("sim", {"attention": (8, 0)}, "attention"),
+        ("deepfm", {"embedding_scale": -0.1}, "embedding_scale"),
+        ("dcnv2", {"layers": 0}, "layers"),
+        ("autoint", {"layers": -1}, "layers"),
+        ("sasrec", {"layers": 0}, "layers"),
         ("din", {"history": -1}, "history"),
         ("din", {"weight_decay": -0.1}, "weight_decay"),
         ("autoint", {"heads": 3}, "heads"),
@@ -242,6 +249,19 @@ def test_one_class_only():
 def test_field_that_is_not_there():
     with pytest.raises(UserError, match="kind"):
         systems.create("deepfm", skip_fields=("kinds",)).fit(world(), world().train, world().valid)
+
+
+def test_the_item_cannot_be_skipped():
+    data = world()
+    with pytest.raises(UserError, match=f"option 'skip_fields': '{data.about.item_field}' is the item itself"):
+        systems.create("deepfm", skip_fields=(data.about.item_field,)).fit(data, data.train, data.valid)
+
+
+def test_the_highest_dropout_leaves_something():
+    """The limit that the message names: 1 of 256 numbers stays, 256 times as large."""
+    data = world()
+    model = systems.create("deepfm", dropout=0.998, epochs=1).fit(data, data.train, data.valid)
+    assert np.isfinite(model.predict(data, data.test)).all()
 
 
 def test_another_data_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from laser_core import datasets
 from laser_core.errors import DataError, FaultError, UserError
+from laser_core.study import versions
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,24 @@ def test_asking_again_parses_again(monkeypatch):
     monkeypatch.setattr(datasets, "read_raw", lambda *given: calls.append(given) or read(*given))
     assert datasets.load("movielens-small", again=True).version == first.version
     assert len(calls) == 1
+
+
+def test_what_another_revision_of_the_reader_parsed_is_parsed_again(home, monkeypatch, caplog):
+    first = datasets.load("movielens-small")
+    read, calls = datasets.read_raw, []
+    monkeypatch.setattr(datasets, "read_raw", lambda *given: calls.append(given) or read(*given))
+    path = home / "datasets" / "movielens-small" / "dataset.json"
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    assert meta.pop("reader") == 1
+    path.write_text(json.dumps(meta), encoding="utf-8")  # as before there were revisions
+    assert datasets.load("movielens-small").version == first.version and not calls
+    assert versions.cached_data_version("movielens-small") == first.version
+    monkeypatch.setitem(datasets._REVISIONS, "movielens", 2)
+    assert versions.cached_data_version("movielens-small") is None, "a study parses it before it plans"
+    assert [datasets.load("movielens-small").version for _ in range(2)] == [first.version] * 2
+    assert len(calls) == 1 and json.loads(path.read_text(encoding="utf-8"))["reader"] == 2
+    assert versions.cached_data_version("movielens-small") == first.version
+    assert caplog.messages == [] and [folder.name for folder in (home / "datasets").iterdir()] == ["movielens-small"]
 
 
 def test_a_damaged_cache_is_set_aside_made_again_and_said(home, caplog):

@@ -171,6 +171,7 @@ def test_with_texts_and_language_models_from_end_to_end(decoder, encoder, home):
         ({"components": 0}, "components"),
         ({"experts": 0}, "experts"),
         ({"adapter_dropout": 1.0}, "adapter_dropout"),
+        ({"adapter_scale": -0.1}, "adapter_scale"),
         ({"vectors": "ran"}, "did you mean 'random'"),
         ({"snapshot": -1}, "snapshot"),
         ({"dropout": 2.0}, "dropout"),

@@ -15,9 +15,13 @@ from sklearn.metrics import roc_auc_score
 
 from laser_core import systems
 from laser_core.errors import DataError, FaultError, UserError
-from laser_core.lm import processes, tuning
+from laser_core.lm import backbones, processes, tuning
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.settings import get_settings
+from laser_core.study import versions
+from laser_core.study.cell import compute, computed_in
+from laser_core.study.spec import Cell
+from laser_core.study.store import ResultStore, cell_key
 from tests.lm.tiny_encoders import make_bert
 from tests.lm.tiny_models import make_model, make_shelf
 
@@ -316,6 +320,24 @@ def test_weights_of_few_bits_are_not_spread(shelf, tiny, monkeypatch):
     monkeypatch.setattr(processes, "team", lambda: processes.Team(0, 2, sharded=True))
     with pytest.raises(UserError, match="option 'precision': FSDP does not spread weights of 4bit"):
         make(tiny, precision="4bit").fit(shelf, shelf.train, shelf.valid)
+
+
+@pytest.mark.parametrize(("precision", "said"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_a_stored_result_says_in_which_precision_its_model_computed(small, tiny, tmp_path, precision, said, monkeypatch):
+    opened, load = [], backbones.load_decoder
+    monkeypatch.setattr(backbones, "load_decoder", lambda *given: opened.append(load(*given)) or opened[-1])
+    cell = Cell("movielens-small", "laser-llm-many", 0, 0, 8, {"backbone": tiny, "history": 3, "precision": precision})
+    store, identity = ResultStore(tmp_path), versions.identity(cell, small.version)
+    compute(cell, identity, store)
+    told = store.read(cell_key(identity))["provenance"]
+    assert told["precision"] == said and str(next(opened[0].parameters()).dtype) == f"torch.{said}"
+    assert computed_in("history-lr", systems.create("history-lr")) == {}
+    assert computed_in("laser-crm", systems.create("laser-crm"))["precision"] == backbones.usual_precision()
+
+
+def test_who_has_not_learned_does_not_answer(shelf, tiny):
+    with pytest.raises(UserError, match="LaserLLM is not fitted: call fit, or load a saved model"):
+        make(tiny).predict(shelf, shelf.test)
 
 
 def test_one_class_only(shelf, tiny):

@@ -327,6 +327,8 @@ def test_what_is_refused(name, folders, shelf):
         make(folders, name).fit(shelf, liked, shelf.valid)
     with pytest.raises(UserError, match=r"needs \d+ tokens without any history, 9 are allowed: raise max_tokens"):
         make(folders, name, max_tokens=9).fit(shelf, shelf.train, shelf.valid)
+    with pytest.raises(UserError, match="is not fitted: call fit, or load a saved model"):
+        make(folders, name).predict(shelf, shelf.test)
     with pytest.raises(UserError, match="'patience' must be positive"):
         make(folders, name, patience=0)
     with pytest.raises(UserError, match="unknown backbone 'minilm'"):

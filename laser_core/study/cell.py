@@ -151,14 +151,20 @@ def provenance(cell: Cell, started: datetime) -> dict[str, Any]:
 
 
 def computed_in(name: str, system: Recommender) -> dict[str, str]:
-    """In which number format the language model of a system computes on this machine, as `precision`; nothing for a system without one."""
-    if systems.get(name).family not in ("plm", "llm", "llm+crm"):
-        return {}
+    """In which number format the language model of a system computes on this machine, as `precision`; nothing for a system without one.
+
+    Of LLM+CRM that is the format of its vectors, and `familiar_precision` that of the language model that knows titles.
+    """
+    family, options = systems.get(name).family, system.options
+    if family not in ("plm", "llm", "llm+crm") or not hasattr(options, "familiar" if family == "llm+crm" else "precision"):
+        return {}  # the last: a system from elsewhere that leaves open how it computes
     from laser_core.device import torch_device
     from laser_core.lm import backbones
 
-    wanted = getattr(system.options, "precision", "auto")  # LLM+CRM lets the machine choose
-    return {"precision": str(backbones.precision(wanted, torch_device())).removeprefix("torch.")}
+    if family == "llm+crm":
+        familiar = {"familiar_precision": backbones.usual_precision()} if options.familiar else {}
+        return {"precision": backbones.vector_precision(), **familiar}
+    return {"precision": str(backbones.precision(options.precision, torch_device())).removeprefix("torch.")}
 
 
 def made_with(started: datetime, threads: int, packages: tuple[str, ...]) -> dict[str, Any]:

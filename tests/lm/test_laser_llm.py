@@ -332,7 +332,8 @@ def test_a_stored_result_says_in_which_precision_its_model_computed(small, tiny,
     told = store.read(cell_key(identity))["provenance"]
     assert told["precision"] == said and str(next(opened[0].parameters()).dtype) == f"torch.{said}"
     assert computed_in("history-lr", systems.create("history-lr")) == {}
-    assert computed_in("laser-crm", systems.create("laser-crm"))["precision"] == backbones.usual_precision()
+    crm = {"precision": backbones.vector_precision(), "familiar_precision": backbones.usual_precision()}
+    assert computed_in("laser-crm", systems.create("laser-crm")) == crm
 
 
 def test_who_has_not_learned_does_not_answer(shelf, tiny):

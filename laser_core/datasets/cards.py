@@ -16,9 +16,7 @@ def card(dataset: CTRDataset) -> dict[str, Any]:
     about = dataset.about
     samples = np.arange(dataset.samples)
     lengths = dataset.sample_event - dataset.history_start(samples, 0)
-    rated = np.unique(
-        dataset.event_user.astype(np.int64) * (dataset.items + 1) + dataset.event_item
-    )  # who changes a rating fills one place
+    pairs = np.unique(dataset.event_user.astype(np.int64) * (dataset.items + 1) + dataset.event_item)  # an item rated again counts once
     ratings = np.bincount(dataset.event_rating, minlength=len(dataset.rating_values))[1:]
     return {
         "name": dataset.name,
@@ -28,7 +26,7 @@ def card(dataset: CTRDataset) -> dict[str, Any]:
         "items": dataset.items,
         "ratings": dataset.events,
         "samples": dataset.samples,
-        "sparsity": 1 - len(rated) / (dataset.users * dataset.items),
+        "sparsity": 1 - len(pairs) / (dataset.users * dataset.items),
         "label_rule": about.label_rule,
         "rating_share": {
             f"{value:g}": float(share) for value, share in zip(dataset.rating_values[1:], ratings / dataset.events, strict=True)

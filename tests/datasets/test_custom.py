@@ -180,9 +180,7 @@ def test_of_a_rating_that_is_there_twice_the_last_counts(folder):
     assert datasets.card(wanted)["sparsity"] == pytest.approx(1 - pairs / (12 * once["film"].nunique()))
     pd.concat([REPEATED[:1], once]).to_csv(folder / "ratings.csv", index=False)
     assert load(folder, MAPPING.replace('time = "when"', 'time = "when"\nduplicates = "last"')).version == wanted.version
-    with pytest.raises(
-        DataError, match=r'1 rows repeat the user, item and time of an earlier one, row 401 for one: .* duplicates = "last"'
-    ):
+    with pytest.raises(DataError, match=r'1 rows repeat the user, item and time of .* row 401 for one: .* duplicates = "last"'):
         load(folder)
 
 

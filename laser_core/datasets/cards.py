@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from laser_core.datasets.dataset import CTRDataset
+from laser_core.datasets.dataset import SPLITS, CTRDataset
 
 _QUANTILES = {"least": 0.0, "10 %": 0.1, "25 %": 0.25, "half": 0.5, "75 %": 0.75, "90 %": 0.9, "most": 1.0}
 
@@ -31,7 +31,7 @@ def card(dataset: CTRDataset) -> dict[str, Any]:
         "rating_share": {
             f"{value:g}": float(share) for value, share in zip(dataset.rating_values[1:], ratings / dataset.events, strict=True)
         },
-        "splits": {part: _split(dataset, getattr(dataset, part)) for part in ("train", "valid", "test")},
+        "splits": {part: _split(dataset, getattr(dataset, part)) for part in SPLITS},
         "history_read": about.history_length,
         "history_lengths": {
             name: int(value) for name, value in zip(_QUANTILES, np.quantile(lengths, list(_QUANTILES.values())), strict=True)

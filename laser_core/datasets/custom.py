@@ -49,7 +49,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from laser_core.datasets.build import assemble, split_by_time, split_last_of_each_user
-from laser_core.datasets.dataset import About, CTRDataset
+from laser_core.datasets.dataset import SPLITS, About, CTRDataset
 from laser_core.errors import DataError, UserError
 from laser_core.recommender import make_options
 
@@ -198,7 +198,7 @@ def build(custom: Custom) -> CTRDataset:
     )
     scale = custom.ratings.scale or sorted(ratings["rating"].unique())
     dataset = assemble(about, ratings, users, items, scale, sample, split, multi=lists)
-    for part in ("train", "valid", "test"):
+    for part in SPLITS:
         labels = dataset.labels(getattr(dataset, part))
         if labels.min() == labels.max():
             raise DataError(

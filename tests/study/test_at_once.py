@@ -103,7 +103,9 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     run_here(study, tmp_path)
     cells = store.cells()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert at_once.ask(store, cells[cells["system"] == "history-lr"]) == 2
+    told = []
+    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda message, *_: told.append(message)) == 2
+    assert sorted(told) == ["history-lr, N = 64, seed 0", "history-lr, N = 64, seed 1"]
     assert at_once.ask(store, cells) == 2, "two were there"
     assert at_once.ask(store, cells) == 0
     assert store.asked_at_once() == set(cells["key"])

@@ -255,7 +255,7 @@ def mlflow(
     from laser_core.study import runner, spec
     from laser_core.study.tracking import log_to_mlflow
 
-    results = open_store(store)
+    results = open_store(store, to_read=True)
     logged = log_to_mlflow(results, runner.results(spec.load_study(name, profile), results), f"laser {name}", uri)
     print(f"{logged} results of {name} logged to MLflow as experiment 'laser {name}'")
 

@@ -120,6 +120,16 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     assert points["gauc"].between(0.3, 0.9).all() and len(points) == 2
 
 
+def test_what_is_no_probability_is_not_kept(small, study, tmp_path, monkeypatch):
+    run_here(study, tmp_path)
+    store = ResultStore(tmp_path)
+    ask = at_once.predict_at_once
+    monkeypatch.setattr(at_once, "predict_at_once", lambda *words: (ask(*words)[0], 1 + ask(*words)[1]))
+    with pytest.raises(UserError, match="history-lr must give probabilities from 0 to 1"):
+        at_once.ask(store, store.cells().query("system == 'history-lr'"))
+    assert not store.asked_at_once()
+
+
 def test_what_was_asked_is_handed_on_and_cleared_away_with_its_result(small, study, tmp_path):
     store = ResultStore(tmp_path / "runs")
     run_here(study, store.folder)

@@ -49,15 +49,19 @@ class Recommender(ABC):
 
     @abstractmethod
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
-        """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` never change a value."""
+        """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` never change a value.
+
+        Raises:
+            UserError: `rows` are no samples of the data set (`CTRDataset.check_rows`).
+        """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write options and learned state (JSON, .npz, safetensors; never pickle)."""
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote."""
 
     def describe(self) -> dict[str, Any]:

@@ -379,7 +379,7 @@ class LaserLLM(Recommender):
 
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label."""
-        wanted, back = np.unique(rows, return_inverse=True)
+        wanted, back = np.unique(dataset.check_rows(rows), return_inverse=True)
         learned_on = self.fitted_on_ if self.options.statistics else None
         if learned_on is not None and learned_on["statistics"] != list(statistic_names(dataset)):
             raise UserError(
@@ -523,8 +523,9 @@ class LaserLLM(Recommender):
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `model.json` and, if fitted, `adapter/` (safetensors and settings) or `readout.safetensors`; never the backbone itself."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "class": type(self).__name__,
@@ -549,7 +550,7 @@ class LaserLLM(Recommender):
         (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote, and open the backbone.
 
         Raises:
@@ -558,6 +559,7 @@ class LaserLLM(Recommender):
         """
         from laser_core.lm import tuning
 
+        folder = Path(folder)
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if not isinstance(state, dict) or not isinstance(state["options"], dict):

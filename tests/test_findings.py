@@ -172,6 +172,24 @@ def test_what_is_said_of_equal_labels_holds(lesson):
         assert set(says("statistics=true")) <= {"level", "ahead"}
     near = lesson.at_equal_labels("movielens-small", "laser-llm-counted", "statistics=true, nearby=0.1").set_index("N")["says"]
     assert near[256] == near[1024] == "ahead"
+    for dataset, variant in (("movielens-small", "statistics=true, nearby=0.1"), ("ml-1m", "block=1, statistics=true, nearby=0.1")):
+        beside = lesson.at_equal_labels(dataset, "laser-llm-counted", variant, "stats-lr").set_index("N")["says"]
+        assert beside[256] == beside[1024] == "level"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "test_rows", "variant"),
+    [("movielens-small", 6_164, "statistics=true, nearby=0.1"), ("ml-1m", 2_000, "block=1, statistics=true, nearby=0.1")],
+)
+def test_what_is_said_of_other_rivals_holds(dataset, test_rows, variant, lesson):
+    cells = lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == dataset) & (cells["test_rows"] == test_rows) & (cells["seed"] < 3)]
+    for n in (256, 1024):
+        own = cells[cells["shots"] == n]
+        ours = own[(own["system"] == "laser-llm-counted") & (own["variant"] == variant)]
+        for rival in ("stats-lr", "ease-lr", "lightgbm", "sim", "fields-crm"):
+            found = lesson.gap(ours, own[(own["system"] == rival) & (own["variant"] == "")])
+            assert (found["says"], found["seeds"]) == ("ahead", 3), (n, rival)
 
 
 def test_what_is_said_of_lora_holds(lesson):

@@ -52,16 +52,16 @@ class Recommender(ABC):
         """(rows,) float64 probabilities of a positive label. Order, repeats and grouping of `rows` change no value by more than 1e-7.
 
         Raises:
-            UserError: It is not fitted.
+            UserError: It is not fitted, or `rows` are no samples of the data set (`CTRDataset.check_rows`).
         """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write options and learned state (JSON, .npz, safetensors; never pickle)."""
 
     @classmethod
     @abstractmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote."""
 
     def describe(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -236,6 +237,42 @@ def test_score_without_a_file_tells_the_metrics(trained, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
+def test_a_part_is_drawn_by_lot(trained, small, tmp_path):
+    laser("score", trained, "movielens-small", "--split", "train", "--rows", "40", "--out", tmp_path / "rows.csv")
+    assert pd.read_csv(tmp_path / "rows.csv")["row"].tolist() == small.part("train", 40).tolist() != small.train[:40].tolist()
+
+
+def test_one_class_has_no_auc_but_all_else(trained, small, tmp_path):
+    result = laser("score", trained, "movielens-small", "--rows", "1", "--out", tmp_path / "rows.csv")
+    table = pd.read_csv(tmp_path / "rows.csv")
+    assert result.exit_code == 0
+    assert f"no AUC: all 1 samples have label {table['label'][0]}" in result.stderr
+    loss = log_loss(table["label"], table["probability"], labels=[0, 1])
+    assert re.fullmatch(rf"rows 1, log_loss {loss:.4f}, accuracy .*, ece [\d.]*: .*rows\.csv\n", result.stdout)
+
+
+@pytest.mark.parametrize("said", [float("nan"), 1.5])
+def test_what_is_no_probability_replaces_nothing(trained, tmp_path, monkeypatch, said):
+    out = tmp_path / "rows.csv"
+    out.write_text("precious")
+    monkeypatch.setattr("laser_core.crm.reference.HistoryLR.score", lambda model, data, rows: rows * 0 + said)
+    assert "history-lr must give probabilities from 0 to 1: 40 of 40" in refused(
+        "score", trained, "movielens-small", "--rows", "40", "--out", out
+    )
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize("changed", [{"dataset": "ml-1m"}, {"data_version": "0123456789abcdef"}])
+def test_a_model_of_other_data_scores_nothing(trained, tmp_path, monkeypatch, changed):
+    """Whatever its class checks itself: a language model reads any data."""
+    folder = shutil.copytree(trained, tmp_path / "model")
+    (folder / "trained.json").write_text(json.dumps(json.loads((trained / "trained.json").read_text()) | changed))
+    monkeypatch.setattr("laser_core.recommender.Recommender.check_data", lambda *_: None)
+    line = refused("score", folder, "movielens-small", "--out", tmp_path / "rows.csv")
+    assert f"was trained on {changed.get('dataset', 'movielens-small')} (version" in line and "laser train history-lr" in line
+    assert not (tmp_path / "rows.csv").exists()
+
+
 def test_what_is_replaced_is_said(tmp_path):
     folder, out = tmp_path / "model", tmp_path / "rows.csv"
     train = ("train", "popularity", "movielens-small", "--shots", "64", "--out", folder)
@@ -301,6 +338,43 @@ def test_study_table_holds_means_of_the_stored_cells(ran):
     assert f"{rows[0]['auc']:.4f}"[1:] in text
     assert "N = 64" in text
     assert "6,164" in text
+
+
+def test_study_at_once_of_what_is_in_the_study(ran, tmp_path):
+    store = shutil.copytree(ran, tmp_path / "runs")
+    ask = ("study", "at-once", "smoke", "--store", store, "--seeds", 1)
+    assert "unknown system of study smoke 'history': did you mean 'history-lr'?" in refused(*ask, "--system", "history")
+    assert "unknown N of study smoke '65': did you mean '64'?" in refused(*ask, "--shots", "64", "--shots", "65")
+    result = laser(*ask, "--system", "history-lr", "--shots", "64")
+    assert result.exit_code == 0 and "1 of 1 cells asked at once" in result.stderr
+    assert "`laser report smoke` shows GAUC" in result.stderr
+    assert len(list(store.rglob("at-once/*.parquet"))) == 1
+
+
+def test_export_says_what_is_missing(ran, tmp_path):
+    store = shutil.copytree(ran, tmp_path / "runs")
+    next(store.glob("movielens-small/history-lr/*.json")).unlink()
+    result = laser("study", "export", "smoke", "--store", store, "--out", tmp_path / "out")
+    assert "7 results of smoke copied, 1 of its 8 cells are not computed" in result.stdout
+    assert len(list((tmp_path / "out").glob("*/*/*.json"))) == 7
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["study", "table"],
+        ["study", "gc"],
+        *(["study", name, "smoke"] for name in ("status", "best", "at-once", "export")),
+        ["report", "smoke"],
+    ],
+    ids=" ".join,
+)
+def test_a_store_to_read_must_be_there(words, tmp_path):
+    (tmp_path / "file").write_text("")
+    out = ["--out", tmp_path / "out"] if {"export", "report"} & set(words) else []
+    assert "file is a file, not a folder of results" in refused(*words, "--store", tmp_path / "file", *out)
+    assert "typo does not exist: name a folder" in refused(*words, "--store", tmp_path / "typo", *out)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
@@ -439,7 +513,7 @@ def test_wrong_option_of_the_command_line_itself():
 def test_wrong_rows_and_splits(trained, tmp_path):
     out = tmp_path / "x.csv"
     assert "unknown split" in refused("score", trained, "movielens-small", "--split", "testt", "--out", out)
-    assert "--rows" in refused("score", trained, "movielens-small", "--rows", "-3", "--out", out)
+    assert "test rows must be a positive whole number" in refused("score", trained, "movielens-small", "--rows", "-3", "--out", out)
     assert not out.exists()
 
 

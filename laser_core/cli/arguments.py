@@ -47,10 +47,17 @@ Store = Annotated[
 Profile = Annotated[str | None, typer.Option(help="smoke, demo or full; without it LASER_PROFILE, else demo.")]
 
 
-def open_store(folder: Path | None) -> ResultStore:
-    """The result store of a folder; without one your own results, then the recorded ones."""
+def open_store(folder: Path | None, to_read: bool = False) -> ResultStore:
+    """The result store of a folder; without one your own results, then the recorded ones.
+
+    Raises:
+        UserError: A folder that is to be read is not there, or is none.
+    """
     from laser_core.study.store import ResultStore
 
+    if to_read and folder is not None and not folder.is_dir():
+        fault = "is a file, not a folder of results" if folder.exists() else "does not exist"
+        raise UserError(f"--store {folder} {fault}: name a folder that `laser study run` wrote, or leave --store out")
     settings = get_settings()
     return ResultStore(folder) if folder else ResultStore(settings.store, settings.recorded)
 

@@ -7,14 +7,14 @@ import os
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from laser_core.cli.arguments import Dataset, Json, Source, complete_system, load_dataset, row_count
 from laser_core.cli.console import note, print_json, print_table, progress_bar
 from laser_core.cli.text import number
-from laser_core.errors import DataError, UserError, unknown
+from laser_core.errors import DataError, UserError
 from laser_core.progress import no_progress
 from laser_core.settings import get_settings
 
@@ -143,23 +143,35 @@ def score(
     source: Source = None,
     as_json: Json = False,
 ) -> None:
-    """Predict with a saved system: one probability a sample, and the metrics over all."""
-    from laser_core.metrics import evaluate
+    """Predict with a saved system: one probability a sample, and the metrics over all.
+
+    With --rows it is a fixed random part of the split, the same for every system.
+    """
+    from laser_core.metrics import check_probabilities, evaluate, evaluate_without_auc
     from laser_core.systems import recommender_class
 
     if out is not None:
         if out.is_dir():
             raise UserError(f"{out} is a folder: name a file with --out")
         _check_writable(out.parent)
-    about = _trained(folder)
+    about, data = _trained(folder), load_dataset(dataset, source)
+    if (about["dataset"], about["data_version"]) != (data.name, data.version):
+        raise UserError(
+            f"{folder} was trained on {about['dataset']} (version {about['data_version']}) and cannot score {data.name} "
+            f"(version {data.version}): laser train {about['system']} {dataset} --out FOLDER makes one that can"
+        )
+    chosen = data.part(split, row_count(rows))
     model = recommender_class(about["system"]).load(folder)
-    data = load_dataset(dataset, source)
-    chosen = _split_rows(data, split, row_count(rows))
     with progress_bar(f"{about['system']} on {data.name}") as progress:
         probability = model.predict(data, chosen, progress=progress)
+    check_probabilities(probability, len(chosen), about["system"])
     if out is not None:
         _write_predictions(out, data, chosen, probability)
-    metrics = {"rows": len(chosen), **evaluate(data.labels(chosen), probability)}
+    labels = data.labels(chosen)
+    one_class = labels.min() == labels.max()
+    metrics = {"rows": len(chosen), **(evaluate_without_auc if one_class else evaluate)(labels, probability)}
+    if one_class:
+        note(f"no AUC: all {len(chosen):,} samples have label {labels[0]}")
     if as_json:
         print_json(metrics)
     else:
@@ -233,24 +245,12 @@ def _options(pairs: list[str]) -> dict[str, str]:
     return options
 
 
-def _trained(folder: Path) -> dict[str, Any]:
-    """What `laser train` wrote about a fitted system."""
+def _trained(folder: Path) -> dict[str, str]:
+    """Which system `laser train` fitted, on which data and which version of it."""
     try:
         about = json.loads((folder / _TRAINED).read_text(encoding="utf-8"))
-        return {"system": about["system"], **about}
+        return {name: about[name] for name in ("system", "dataset", "data_version")}
     except FileNotFoundError:
         raise UserError(f"{folder} holds no trained system: laser train SYSTEM DATASET --out {folder} makes one") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{folder / _TRAINED} is damaged: train the system again") from None
-
-
-def _split_rows(data: CTRDataset, split: str, count: int | str) -> np.ndarray:
-    """The rows of a split, or the first `count` of its fixed random order."""
-    if split not in ("train", "valid", "test"):
-        raise unknown("split", split, ("train", "valid", "test"))
-    if count != "all" and count < 1:
-        raise UserError(f"--rows must be a positive whole number or all, not {count}")
-    if split == "test":
-        return data.test_rows(count)
-    rows = getattr(data, split)
-    return rows if count == "all" else rows[:count]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laser_core.cli.arguments import Json, Profile, Store, StudyName, complete_study, open_store
+from laser_core.cli.arguments import Json, Profile, Store, StudyName, complete_study, open_store, row_count
 from laser_core.cli.console import note, print_json, print_table, progress_bar
 from laser_core.cli.text import print_summary
 from laser_core.errors import unknown
@@ -84,7 +85,7 @@ def status(name: StudyName, store: Store = None, profile: Profile = None, as_jso
     """How many cells of a study are done, missing, failed or not to be had here, for each data set and system."""
     from laser_core.study import runner, spec
 
-    table = runner.plan_table(runner.plan(spec.load_study(name, profile), open_store(store)))
+    table = runner.plan_table(runner.plan(spec.load_study(name, profile), open_store(store, to_read=True)))
     states = ["done", "missing", "failed", "unavailable"]
     counts = (
         table.groupby(["dataset", "system"], sort=False)["state"].value_counts().unstack(fill_value=0).reindex(columns=states, fill_value=0)
@@ -113,7 +114,7 @@ def table(
 
     if metric not in ("auc", "log_loss"):
         raise unknown("metric", metric, ("auc", "log_loss"))
-    results = open_store(store)
+    results = open_store(store, to_read=True)
     table = summarise(runner.results(spec.load_study(name, profile), results) if name else results.cells())
     if as_json:
         print_json(table)
@@ -133,7 +134,7 @@ def best(
     from laser_core.study import runner, spec
     from laser_core.study.summary import settings_by_validation
 
-    results = open_store(store)
+    results = open_store(store, to_read=True)
     table = settings_by_validation(results, runner.results(spec.load_study(name, profile), results))
     table = table.groupby(["dataset", "system", "shots"], sort=False).head(most)
     if as_json:
@@ -163,15 +164,17 @@ def at_once(
     os.environ.update(threads_of(1))  # before the libraries that read it are loaded
     from laser_core.study import at_once, runner, spec
 
-    results = open_store(store)
-    cells = runner.results(spec.load_study(name, profile), results)
-    cells = cells[cells["status"] == "done"]
-    cells = cells[cells["system"].isin(system or cells["system"]) & cells["shots"].astype(str).isin(shots or cells["shots"].astype(str))]
+    results, study = open_store(store, to_read=True), spec.load_study(name, profile)
+    systems = _chosen(f"system of study {name}", system, [cell.system for cell in study.cells()])
+    counts = _chosen(f"N of study {name}", [str(row_count(text)) for text in shots or ()], [str(cell.shots) for cell in study.cells()])
+    cells = runner.results(study, results)
+    cells = cells[(cells["status"] == "done") & cells["system"].isin(systems) & cells["shots"].astype(str).isin(counts)]
     cells = cells[cells["seed"].isin(sorted(cells["seed"].unique())[:seeds])]
     with progress_bar(f"study {name}, at once") as progress:
         asked = at_once.ask(results, cells, progress)
     rest = f"{len(cells) - asked} already there or at work elsewhere"
     note(f"study {name}: {asked} of {len(cells)} cells asked at once, {rest}; results in {results.folder}")
+    note(f"`laser report {name}` shows GAUC")
 
 
 @app.command("diff", epilog="Example: `laser study diff results runs --json`")
@@ -214,9 +217,12 @@ def export(
     from laser_core.study import runner, spec
     from laser_core.study.upkeep import export
 
-    results = open_store(store)
-    copied = export(results, runner.results(spec.load_study(name, profile), results), out, predictions=not records_only)
-    print(f"{copied} results of {name} copied: {out}")
+    results = open_store(store, to_read=True)
+    table = results.cells()
+    planned = runner.plan(spec.load_study(name, profile), results, table=table)
+    copied = export(results, runner.of_plan(planned, table), out, predictions=not records_only)
+    lacking = sum(entry.state != "done" for entry in planned)
+    print(f"{copied} results of {name} copied, {lacking} of its {len(planned)} cells are not computed: {out}")
 
 
 @app.command("sync", epilog="Example: `laser study sync demo s3://bucket/laser`")
@@ -234,7 +240,8 @@ def sync(
     done = sync(results, runner.plan(spec.load_study(name, profile), results), url)
     for address in done.damaged:
         note(f"{address} is damaged: delete it there, and sync again from a machine that has this result")
-    print(f"{name}: {done.sent} results sent, {done.fetched} fetched: {url}")
+    at_once = f"asked at once: {done.at_once_sent} sent, {done.at_once_fetched} fetched"
+    print(f"{name}: {done.sent} results sent, {done.fetched} fetched; {at_once}: {url}")
 
 
 @app.command("mlflow", epilog="Example: `laser study mlflow demo --uri http://localhost:5000`")
@@ -248,7 +255,7 @@ def mlflow(
     from laser_core.study import runner, spec
     from laser_core.study.tracking import log_to_mlflow
 
-    results = open_store(store)
+    results = open_store(store, to_read=True)
     logged = log_to_mlflow(results, runner.results(spec.load_study(name, profile), results), f"laser {name}", uri)
     print(f"{logged} results of {name} logged to MLflow as experiment 'laser {name}'")
 
@@ -262,7 +269,7 @@ def collect_garbage(
     """Files that no result needs: half written, damaged, left by runs that were killed. Never touches the recorded results."""
     from laser_core.study import upkeep
 
-    found = upkeep.waste(open_store(store), older)
+    found = upkeep.waste(open_store(store, to_read=True), older)
     for entry in found:
         print(f"{entry.path}: {entry.why}")
     size = upkeep.remove(found) if delete else sum(entry.bytes for entry in found)
@@ -280,7 +287,7 @@ def report(
     from laser_core.study.report import write_report
     from laser_core.study.spec import load_study
 
-    print(write_report(load_study(name, profile), open_store(store), out))
+    print(write_report(load_study(name, profile), open_store(store, to_read=True), out))
 
 
 def run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: bool = False, engine: str = "local") -> bool:
@@ -298,6 +305,18 @@ def run_study(study: Study, store: ResultStore, jobs: int | None = None, retry: 
     words += f", {outcome.failed} failed" * bool(outcome.failed) + f", {outcome.left} left out" * bool(outcome.left)
     note(f"study {study.name}: {words} ({runner.duration(outcome.seconds)}); results in {store.folder}")
     return not outcome.failed and not outcome.left
+
+
+def _chosen(kind: str, wanted: Iterable[str] | None, known: Iterable[str]) -> set[str]:
+    """What was asked for, or all that there is.
+
+    Raises:
+        UserError: It is not there.
+    """
+    wanted, known = set(wanted or ()), set(known)
+    for name in sorted(wanted - known):
+        raise unknown(kind, name, known)
+    return wanted or known
 
 
 def _pairs(options: dict[str, Any]) -> str:

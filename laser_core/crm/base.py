@@ -114,7 +114,7 @@ class CRM(Recommender):
         """
         self.check_data(dataset)
         with one_thread():
-            return predict(*self.serve(dataset, rows), progress)
+            return predict(*self.serve(dataset, dataset.check_rows(rows)), progress)
 
     def serve(self, dataset: CTRDataset, rows: np.ndarray) -> tuple[nn.Module, Samples]:
         """The model as it would be served, and the samples as that model reads them."""
@@ -149,8 +149,9 @@ class CRM(Recommender):
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `model.json` and `model.safetensors`."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         words = {
             "class": type(self).__name__,
@@ -169,12 +170,13 @@ class CRM(Recommender):
         (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote.
 
         Raises:
             DataError: The folder is incomplete, damaged or of another model.
         """
+        folder = Path(folder)
         try:
             words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             arrays = load_file(folder / "model.safetensors")

@@ -97,7 +97,7 @@ class LightGBM(WithMeans):
         return self.means_.size + sum(3 * tree["num_leaves"] - 2 for tree in trees)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote.
 
         Raises:

@@ -55,7 +55,7 @@ class Reference(Recommender):
             UserError: The model is not fitted, or was fitted on other data.
         """
         self.check_data(dataset)
-        probabilities = self.score(dataset, np.asarray(rows, dtype=np.int64))
+        probabilities = self.score(dataset, dataset.check_rows(rows))
         progress("scored", len(probabilities), len(probabilities))
         return probabilities
 
@@ -80,8 +80,9 @@ class Reference(Recommender):
         for name in self.ARRAYS:
             setattr(self, name, arrays[name])
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `model.json` and `model.npz`."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         words = {
             "class": type(self).__name__,
@@ -95,12 +96,13 @@ class Reference(Recommender):
         (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote.
 
         Raises:
             DataError: The folder is incomplete, damaged or of another model.
         """
+        folder = Path(folder)
         try:
             words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if words["class"] != cls.__name__:

@@ -35,8 +35,8 @@ _MODULES = {
     "bookcrossing-explicit": "bookcrossing",
 }
 NAMES = tuple(_MODULES)
-_REVISIONS = {"movielens": 1, "bookcrossing": 1, "custom": 1}
-"""of each reader, raised when it begins to make another data set of the same files: an older one's is then parsed again"""
+_REVISIONS = {"movielens": 1, "bookcrossing": 1}
+"""of each reader, raised when it begins to make another data set of the same files, so that they are parsed again; `custom` has its own"""
 
 
 def load(name: str | Path, source: Path | None = None, progress: Progress = no_progress, again: bool = False) -> CTRDataset:
@@ -64,7 +64,7 @@ def load(name: str | Path, source: Path | None = None, progress: Progress = no_p
         if cached is not None:
             return cached
         if not known:
-            raise DataError(f"the parsed data set '{name}' was damaged or is of an older kit: load its mapping file again")
+            raise DataError(f"the parsed data set '{name}' was damaged: load its mapping file again")
     reader = _reader(str(name))
     files = read_raw(reader.raw, source, progress)
     progress(f"parsing {name}", 0, 0)
@@ -130,7 +130,7 @@ def is_outdated(name: str) -> bool:
 
 
 def _revision(name: str) -> int:
-    return _REVISIONS[_MODULES.get(name, "custom")]
+    return _REVISIONS[_MODULES[name]] if name in _MODULES else 1
 
 
 def about(name: str) -> About:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from laser_core.datasets.dataset import About, CTRDataset, Field, encode, multi_valued, with_padding
+from laser_core.datasets.dataset import SPLITS, About, CTRDataset, Field, encode, multi_valued, with_padding
 from laser_core.errors import DataError
 
 
@@ -58,7 +58,7 @@ def assemble(
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     chosen = np.flatnonzero(sample)
-    parts = {part: np.flatnonzero(split[chosen] == part) for part in ("train", "valid", "test")}
+    parts = {part: np.flatnonzero(split[chosen] == part) for part in SPLITS}
     for part, rows in parts.items():
         if len(rows) == 0:
             raise DataError(f"{about.name}: the {part} split is empty: too few ratings for this split rule")

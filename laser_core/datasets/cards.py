@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from laser_core.datasets.dataset import CTRDataset
+from laser_core.datasets.dataset import SPLITS, CTRDataset
 
 _QUANTILES = {"least": 0.0, "10 %": 0.1, "25 %": 0.25, "half": 0.5, "75 %": 0.75, "90 %": 0.9, "most": 1.0}
 
@@ -16,6 +16,7 @@ def card(dataset: CTRDataset) -> dict[str, Any]:
     about = dataset.about
     samples = np.arange(dataset.samples)
     lengths = dataset.sample_event - dataset.history_start(samples, 0)
+    pairs = np.unique(dataset.event_user.astype(np.int64) * (dataset.items + 1) + dataset.event_item)  # an item rated again counts once
     ratings = np.bincount(dataset.event_rating, minlength=len(dataset.rating_values))[1:]
     return {
         "name": dataset.name,
@@ -25,12 +26,12 @@ def card(dataset: CTRDataset) -> dict[str, Any]:
         "items": dataset.items,
         "ratings": dataset.events,
         "samples": dataset.samples,
-        "sparsity": 1 - dataset.events / (dataset.users * dataset.items),
+        "sparsity": 1 - len(pairs) / (dataset.users * dataset.items),
         "label_rule": about.label_rule,
         "rating_share": {
             f"{value:g}": float(share) for value, share in zip(dataset.rating_values[1:], ratings / dataset.events, strict=True)
         },
-        "splits": {part: _split(dataset, getattr(dataset, part)) for part in ("train", "valid", "test")},
+        "splits": {part: _split(dataset, getattr(dataset, part)) for part in SPLITS},
         "history_read": about.history_length,
         "history_lengths": {
             name: int(value) for name, value in zip(_QUANTILES, np.quantile(lengths, list(_QUANTILES.values())), strict=True)

@@ -10,7 +10,9 @@
     user = "user_id"                    # columns
     item = "film_id"
     rating = "stars"
-    time = "when"                       # seconds or dates; may be left out unless split = "time"
+    time = "when"                       # seconds since 1970 or ISO 8601 dates; may be left out unless split = "time"
+    time_format = "%d/%m/%Y %H:%M"      # where they are written in another way
+    duplicates = "last"                 # of a rating that is there twice the last row counts; without this line it is an error
     scale = [1, 2, 3, 4, 5]             # may be left out: then the ratings that occur
 
     [items]                             # may be left out, and so may every line but file and id
@@ -38,6 +40,7 @@ import tomllib
 import warnings
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,12 +49,13 @@ import pandas as pd
 import pandera.pandas as pa
 
 from laser_core.datasets.build import assemble, split_by_time, split_last_of_each_user
-from laser_core.datasets.dataset import About, CTRDataset
+from laser_core.datasets.dataset import SPLITS, About, CTRDataset
 from laser_core.errors import DataError, UserError
 from laser_core.recommender import make_options
 
 _SEPARATOR = "|"  # between the values of a list field
 _UNKNOWN = "unknown"
+_READING = 2  # raised when the same files begin to give another data set, so that they are parsed again
 _MOST_RATINGS = 255  # a rating is kept as one byte, and 0 is none
 _COMPARE = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "==": np.equal}
 
@@ -65,6 +69,10 @@ class RatingsTable:
     item: str
     rating: str
     time: str | None = None
+    time_format: str | None = None
+    """such as `%d/%m/%Y %H:%M`; None: seconds since 1970, or ISO 8601. Nothing is guessed: 05/07 is two dates"""
+    duplicates: Literal["error", "last"] = "error"
+    """several rows with one user, item and time (without times: one user and item) hand a sample's label to its own history"""
     scale: tuple[float, ...] = ()
     """all ratings there can be; empty: those that occur"""
     encoding: str = "utf-8"
@@ -151,7 +159,7 @@ def open_mapping(path: Path) -> Custom:
         raise UserError(f"{path} lacks the part [ratings] with file, user, item, rating")
     _check(path, mapping, parts["ratings"])
     content = {part.file: _bytes(path.parent / part.file) for part in parts.values()}
-    digest = hashlib.sha256(text)
+    digest = hashlib.sha256(b"%d %s" % (_READING, text))
     for name in sorted(content):
         digest.update(hashlib.sha256(content[name]).digest())
     return Custom(mapping, parts["ratings"], parts.get("items"), parts.get("users"), content, digest.hexdigest())
@@ -190,7 +198,7 @@ def build(custom: Custom) -> CTRDataset:
     )
     scale = custom.ratings.scale or sorted(ratings["rating"].unique())
     dataset = assemble(about, ratings, users, items, scale, sample, split, multi=lists)
-    for part in ("train", "valid", "test"):
+    for part in SPLITS:
         labels = dataset.labels(getattr(dataset, part))
         if labels.min() == labels.max():
             raise DataError(
@@ -235,12 +243,25 @@ def _check(path: Path, mapping: Mapping, ratings: RatingsTable) -> None:
         raise UserError(f"{path}: label '{mapping.label}' must read like 'rating >= 4', with any of {' '.join(_COMPARE)}")
     if mapping.split == "time" and ratings.time is None:
         raise UserError(f"{path}: split = 'time' needs the column of the time in [ratings]")
+    if ratings.time_format is not None:
+        _check_time_format(path, ratings)
     if mapping.history_length < 1 or mapping.history_only < 0 or mapping.most < 1:
         raise UserError(f"{path}: history_length and most must be at least 1, history_only at least 0")
     if list(ratings.scale) != sorted(set(ratings.scale)):
         raise UserError(f"{path}, [ratings]: scale must be ascending, without repeats")
     if len(ratings.scale) > _MOST_RATINGS:
         raise UserError(f"{path}, [ratings]: scale has {len(ratings.scale)} ratings, more than {_MOST_RATINGS}: use a coarser one")
+
+
+def _check_time_format(path: Path, ratings: RatingsTable) -> None:
+    if ratings.time is None:
+        raise UserError(f"{path}, [ratings]: time_format needs the column of the time")
+    try:
+        if "%" not in ratings.time_format:
+            raise ValueError("it holds no % directive")
+        pd.to_datetime(["1"], format=ratings.time_format, errors="coerce")
+    except ValueError as error:
+        raise UserError(f"{path}, [ratings]: time_format '{ratings.time_format}' must read like '%d/%m/%Y %H:%M': {error}") from None
 
 
 def _rule(label: str) -> tuple[str, float] | None:
@@ -295,7 +316,7 @@ def _ratings(custom: Custom) -> pd.DataFrame:
     raw = _table(custom, part, list(columns.values()))
     if raw.empty:
         raise DataError(f"{part.file} holds no ratings")
-    read = {"user": _ids, "item": _ids, "rating": _numbers, "time": _times}
+    read = {"user": _ids, "item": _ids, "rating": _numbers, "time": partial(_times, written=part.time_format)}
     table = pd.DataFrame({name: read[name](raw[column]) for name, column in columns.items()})
     in_scale = [pa.Check.isin(part.scale)] if part.scale else []
     whole_seconds = pa.Check(lambda seconds: seconds.abs() < 2**63)
@@ -312,13 +333,21 @@ def _ratings(custom: Custom) -> pd.DataFrame:
     except pa.errors.SchemaErrors as error:
         worst = error.failure_cases.sort_values("index").iloc[0]
         column, row = columns[worst["column"]], int(worst["index"])
-        wanted = {"user": "an id", "item": "an id", "rating": f"one of {list(part.scale)}" if part.scale else "a number"}
+        wanted = {
+            "user": "an id",
+            "item": "an id",
+            "rating": f"one of {list(part.scale)}" if part.scale else "a number",
+            "time": f"a time in the form '{part.time_format}', the time_format of [ratings]"
+            if part.time_format
+            else "a time in seconds since 1970 or ISO 8601, such as 2021-07-13 18:30: else set time_format in [ratings]",
+        }
         raise DataError(
-            f"{part.file}, column {column}, row {row + 1}: {raw[column].iloc[row]!r} is not {wanted.get(worst['column'], 'a time')}"
+            f"{part.file}, column {column}, row {row + 1}: {raw[column].iloc[row]!r} is not {wanted[worst['column']]}"
             f" ({len(error.failure_cases):,} such values)"
         ) from None
     if table["rating"].nunique() > _MOST_RATINGS:
         raise DataError(f"{part.file}, column {part.rating}: more than {_MOST_RATINGS} different ratings: round them")
+    table = _without_repeats(part, table)
     sign, bound = _rule(custom.mapping.label)
     table["label"] = _COMPARE[sign](table["rating"], bound)
     if part.time:
@@ -334,15 +363,28 @@ def _numbers(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce").astype(float)
 
 
-def _times(column: pd.Series) -> pd.Series:
+def _times(column: pd.Series, written: str | None) -> pd.Series:
     """Seconds since 1970, from seconds or from dates."""
-    numbers = (
-        pd.to_numeric(column, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(column) else pd.Series(np.nan, column.index)
-    )
-    if numbers.notna().any():
-        return numbers.astype(float)
-    dates = pd.to_datetime(column, errors="coerce", utc=True, format=None if pd.api.types.is_datetime64_any_dtype(column) else "mixed")
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        numbers = pd.to_numeric(column, errors="coerce")
+        if written is None and numbers.notna().any():
+            return numbers.astype(float)
+        text = column.astype(str).str.strip()
+        column = text.where(text.str.contains(r"\d"))  # pandas would take "now" and "today" for times
+    dates = pd.to_datetime(column, errors="coerce", utc=True, format=written or "ISO8601")
     return (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+
+
+def _without_repeats(part: RatingsTable, table: pd.DataFrame) -> pd.DataFrame:
+    """The ratings without those that a later row repeats, where the mapping file wants that."""
+    same = [name for name in ("user", "item", "time") if name in table]
+    repeats = table.duplicated(same).to_numpy()
+    if part.duplicates == "error" and repeats.any():
+        raise DataError(
+            f"{part.file}: {repeats.sum():,} rows repeat the {', '.join(same[:-1])} and {same[-1]} of an earlier one, "
+            f'row {repeats.argmax() + 1} for one: remove them, or set duplicates = "last" in [ratings] to keep the last of each'
+        )
+    return table.drop_duplicates(same, keep="last", ignore_index=True)
 
 
 def _owners(

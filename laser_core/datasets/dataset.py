@@ -25,6 +25,7 @@ import numpy as np
 from laser_core.errors import DataError, UserError, unknown
 
 ALL = "all"
+SPLITS = ("train", "valid", "test")
 FORMAT = 1  # of the cache folder: raise it when the arrays change their meaning
 
 
@@ -181,6 +182,20 @@ class CTRDataset:
 
     # ---- samples ---------------------------------------------------------------------------------------------------------
 
+    def check_rows(self, rows: np.ndarray) -> np.ndarray:
+        """(rows,) int64 sample numbers, if that is what they are: a negative one would count from the end, unnoticed.
+
+        Raises:
+            UserError: One is not.
+        """
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
+            raise UserError(f"rows must be a list of whole numbers, not {rows.dtype} of shape {rows.shape}")
+        wrong = (rows < 0) | (rows >= self.samples)
+        if wrong.any():
+            raise UserError(f"{self.name} has the samples 0 to {self.samples - 1:,}, not {rows[wrong][0]}: choose among those")
+        return rows.astype(np.int64, copy=False)
+
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """(rows,) the labels of samples, 0 or 1."""
         return self.event_label[self.sample_event[rows]]
@@ -250,8 +265,7 @@ class CTRDataset:
         """
         if n == ALL:
             return np.asarray(self.train)
-        if _count("shots", n, least=0) > len(self.train):
-            raise UserError(f"{n:,} shots asked for, but {self.name} has {len(self.train):,} training samples: use at most that, or 'all'")
+        check_shots(_count("shots", n, least=0), self.name, len(self.train))
         return np.sort(self._order(self.train, "shots", seed)[:n])
 
     def validation_rows(self, n: int | str, seed: int) -> np.ndarray:
@@ -270,9 +284,20 @@ class CTRDataset:
         Raises:
             UserError: The limit is not a positive whole number or "all".
         """
-        if limit == ALL or _count("test rows", limit) >= len(self.test):
-            return np.asarray(self.test)
-        return np.sort(self._order(self.test, "test")[:limit])
+        return self.part("test", limit)
+
+    def part(self, split: str, limit: int | str = ALL) -> np.ndarray:
+        """The samples of train, valid or test, or a fixed random nested subset of them; ascending.
+
+        Raises:
+            UserError: There is no such split, or the limit is not a positive whole number or "all".
+        """
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        rows = np.asarray(getattr(self, split))
+        if limit == ALL or _count(f"{split} rows", limit) >= len(rows):
+            return rows
+        return np.sort(self._order(rows, split)[:limit])
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------
 
@@ -380,6 +405,16 @@ class CTRDataset:
         if name not in self.fields:
             raise unknown(f"field of {self.name}", name, self.fields)
         return self.fields[name]
+
+
+def check_shots(n: int, name: str, most: int) -> None:
+    """Whether a data set of this name, with `most` training samples, has N of them.
+
+    Raises:
+        UserError: It has not.
+    """
+    if n > most:
+        raise UserError(f"{n:,} shots asked for, but {name} has {most:,} training samples: use at most that, or 'all'")
 
 
 def _count(what: str, n: int | str, least: int = 1) -> int:

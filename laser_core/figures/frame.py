@@ -39,6 +39,7 @@ def finish(figure: go.Figure, note: str, height: int, title: str = "", width: in
         font={"family": "Source Sans Pro, Source Sans, Segoe UI, Helvetica, Arial, sans-serif", "size": 14, "color": INK},
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "itemsizing": "constant"},
         hoverlabel={"align": "left"},
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},  # beside the picture: on top it would hide the legend
     )
     line = {"automargin": True, "zeroline": False, "gridcolor": "rgba(124,133,148,.22)", "linecolor": "rgba(124,133,148,.5)"}
     figure.update_xaxes(**line, title={"text": "<br>".join(axis), "standoff": 12})

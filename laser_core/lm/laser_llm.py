@@ -381,10 +381,10 @@ class LaserLLM(Recommender):
         """(rows,) float64 probabilities of a positive label.
 
         Raises:
-            UserError: It is not fitted, or its readout was fitted on data with other history statistics.
+            UserError: It is not fitted, `rows` are no samples of the data set, or its readout knows other history statistics.
         """
         self.check_fitted(hasattr(self, "model_"))
-        wanted, back = np.unique(rows, return_inverse=True)
+        wanted, back = np.unique(dataset.check_rows(rows), return_inverse=True)
         learned_on = self.fitted_on_ if self.options.statistics else None
         if learned_on is not None and learned_on["statistics"] != list(statistic_names(dataset)):
             raise UserError(
@@ -528,8 +528,9 @@ class LaserLLM(Recommender):
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `model.json` and, if fitted, `adapter/` (safetensors and settings) or `readout.safetensors`; never the backbone itself."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "class": type(self).__name__,
@@ -554,7 +555,7 @@ class LaserLLM(Recommender):
         (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote, and open the backbone.
 
         Raises:
@@ -563,6 +564,7 @@ class LaserLLM(Recommender):
         """
         from laser_core.lm import tuning
 
+        folder = Path(folder)
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if not isinstance(state, dict) or not isinstance(state["options"], dict):

@@ -197,11 +197,11 @@ class TextClassifier(Recommender):
         """(rows,) float64 probabilities of a positive label.
 
         Raises:
-            UserError: It is not fitted.
+            UserError: It is not fitted, or `rows` are no samples of the data set.
             FaultError: Memory does not suffice.
         """
         self.check_fitted(hasattr(self, "model_"))
-        wanted, back = np.unique(rows, return_inverse=True)
+        wanted, back = np.unique(dataset.check_rows(rows), return_inverse=True)
         samples = self._encode(dataset, wanted, Reader(self.options.backbone, self.options.max_tokens))
         odds, texts, tokens = self._log_odds(samples, progress)
         self.cost_ = {**self.cost_, "predict_texts": texts, "predict_tokens": tokens}
@@ -261,8 +261,9 @@ class TextClassifier(Recommender):
 
     # ---- keeping -----------------------------------------------------------------------------------------------------------------------
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write `model.json` and what was learned as `model.safetensors`."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "class": type(self).__name__,
@@ -275,13 +276,14 @@ class TextClassifier(Recommender):
         (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote, and open the backbone.
 
         Raises:
             DataError: The folder is incomplete, damaged or of another system.
             FaultError: The backbone's weights are not to be had.
         """
+        folder = Path(folder)
         try:
             state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if not isinstance(state, dict) or not isinstance(state["options"], dict):

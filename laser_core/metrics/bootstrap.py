@@ -79,8 +79,8 @@ def bootstrap_log_loss(labels: np.ndarray, probabilities: np.ndarray, users: np.
 
 def evaluate_with_draws(labels: np.ndarray, probabilities: np.ndarray, users: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """What `evaluate` gives with the 95 % bounds `auc_low`, `auc_high`, `log_loss_low`, `log_loss_high`, and the (draws,) they are of."""
-    draws = {"auc": bootstrap_auc(labels, probabilities, users), "log_loss": bootstrap_log_loss(labels, probabilities, users)}
     values = evaluate(labels, probabilities)
+    draws = {"auc": bootstrap_auc(labels, probabilities, users), "log_loss": bootstrap_log_loss(labels, probabilities, users)}
     for name, draw in draws.items():
         interval = percentile_interval(values[name], draw)
         values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}

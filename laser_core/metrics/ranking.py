@@ -123,10 +123,42 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     return reliability(labels, probabilities, bins, equal_mass).error
 
 
+def check_probabilities(probabilities: np.ndarray, count: int, whose: str) -> np.ndarray:
+    """(count,) the probabilities, if that is what they are: one number from 0 to 1 for each sample.
+
+    Args:
+        whose: Who said them, for the message.
+
+    Raises:
+        UserError: They are not.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.shape != (count,):
+        raise UserError(f"{whose} must give {count:,} probabilities, one a sample, not an array of shape {probabilities.shape}")
+    wrong = ~((probabilities >= 0) & (probabilities <= 1))  # of NaN both are false
+    if wrong.any():
+        raise UserError(
+            f"{whose} must give probabilities from 0 to 1: {wrong.sum():,} of {count:,} are not, "
+            f"number {wrong.argmax() + 1} is {probabilities[wrong.argmax()]:g}"
+        )
+    return probabilities
+
+
 def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """auc, log_loss, accuracy and ece (15 equally wide bins) of one set of predictions."""
+    """auc, log_loss, accuracy and ece (15 equally wide bins) of one set of predictions.
+
+    Raises:
+        UserError: The labels are all the same, or the predictions are no probabilities, one a label.
+    """
     return {
-        "auc": auc(labels, probabilities),
+        "auc": auc(labels, check_probabilities(probabilities, len(labels), "the predictions")),
+        **evaluate_without_auc(labels, probabilities),
+    }
+
+
+def evaluate_without_auc(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """log_loss, accuracy and ece: those metrics of `evaluate` that need no two classes."""
+    return {
         "log_loss": log_loss(labels, probabilities),
         "accuracy": accuracy(labels, probabilities),
         "ece": calibration_error(labels, probabilities),

@@ -21,6 +21,7 @@ import numpy as np
 from laser_core import datasets, systems
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
+from laser_core.metrics import check_probabilities
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender
 from laser_core.study.cell import computed_in, made_with
@@ -50,7 +51,7 @@ def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progres
     asked, others, there = 0, 0, store.asked_at_once()
     todo = cells[~cells["key"].isin(there)].sort_values(["train_rows", "key"])
     for number, row in enumerate(todo.itertuples()):
-        name = " ".join(f"{row.system} {row.variant}, N = {row.shots}, seed {row.seed}".split())
+        name = f"{f'{row.system} {row.variant}'.strip()}, N = {row.shots}, seed {row.seed}"
         progress(f"{name} ({others} so far fitted differently)" if others else name, number, len(todo))
         with claim(store, f"at-once-{row.key}") as mine:
             if mine and row.key not in store.asked_at_once():
@@ -79,6 +80,7 @@ def _asked(store: ResultStore, key: str) -> tuple[dict[str, np.ndarray], dict[st
     shots, valid_rows = dataset.shots(cell["shots"], cell["seed"]), dataset.validation_rows(cell["shots"], cell["seed"])
     system.fit(dataset, shots, valid_rows, seed=cell["seed"])
     asked, probabilities = predict_at_once(system, dataset, rows)
+    check_probabilities(probabilities, len(asked), cell["system"])
     stored = store.predictions(key).set_index("row").loc[asked, "probability"].to_numpy()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     provenance = made_with(started, threads, systems.get(cell["system"]).needs)

@@ -49,7 +49,8 @@ def compute(cell: Cell, identity: Mapping[str, Any], store: ResultStore, progres
     with Meter() as fitting:
         system.fit(dataset, rows, valid_rows, seed=cell.seed, progress=progress)
     with Meter() as predicting:
-        probabilities = rounded(system.predict(dataset, test_rows, progress=progress))
+        probabilities = system.predict(dataset, test_rows, progress=progress)
+    probabilities = rounded(metrics.check_probabilities(probabilities, len(test_rows), cell.system))
 
     test_set = make_test_set(dataset, test_rows)
     labels, users = test_set["label"].to_numpy(), test_set["user"].to_numpy()

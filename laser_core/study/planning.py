@@ -14,8 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from laser_core import systems
-from laser_core.datasets.dataset import ALL
-from laser_core.errors import FaultError
+from laser_core.datasets.dataset import ALL, check_shots
+from laser_core.errors import FaultError, UserError
 from laser_core.settings import get_settings
 from laser_core.study import versions
 from laser_core.study.spec import Cell, Study, load_study, studies
@@ -45,7 +45,7 @@ class Planned:
         return cell_key(self.identity) if self.identity else ""
 
 
-def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = None) -> list[Planned]:
+def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = None, table: pd.DataFrame | None = None) -> list[Planned]:
     """Every cell of a study once, with its state and expected seconds, in the order in which a run takes them.
 
     Cells that differ only in spelling out an option's default are one: they have the same key.
@@ -53,17 +53,24 @@ def plan(study: Study, store: ResultStore, without: Mapping[str, str] | None = N
 
     Args:
         without: Data sets that cannot be had, and why.
+        table: `store.cells()`, where it is at hand.
 
     Raises:
-        UserError: The study asks for something that does not exist.
+        UserError: The study asks for something that does not exist, or for more shots than a data set on this machine has.
     """
-    table = store.cells()
+    table = store.cells() if table is None else table
     speed = Speed(table)
     stored = dict(zip(table["dataset"], table["data_version"], strict=True))  # the latest result's
     data = {cell.dataset: versions.cached_data_version(cell.dataset) or stored.get(cell.dataset) for cell in study.cells()}
+    most = {dataset: versions.cached_training_samples(dataset) for dataset in data}
     found: dict[str, Planned] = {}
     for cell in study.cells():
-        planned = _planned(cell, data[cell.dataset], store, (without or {}).get(cell.dataset, ""))
+        try:
+            if cell.shots != ALL and most[cell.dataset] is not None:
+                check_shots(cell.shots, cell.dataset, most[cell.dataset])
+            planned = _planned(cell, data[cell.dataset], store, (without or {}).get(cell.dataset, ""))
+        except UserError as error:
+            raise UserError(f"study {study.name}.toml, system {cell.system}: {error}") from None
         planned.seconds = speed.seconds(cell)
         found.setdefault(planned.key or repr(cell), planned)
     result = list(found.values())
@@ -102,7 +109,12 @@ def plan_table(planned: list[Planned]) -> pd.DataFrame:
 def results(study: Study, store: ResultStore) -> pd.DataFrame:
     """The rows of `store.cells()` that belong to a study as it would run today."""
     table = store.cells()
-    return table[table["key"].isin({entry.key for entry in plan(study, store)})].reset_index(drop=True)
+    return of_plan(plan(study, store, table=table), table)
+
+
+def of_plan(planned: list[Planned], table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `store.cells()` that are results of planned cells."""
+    return table[table["key"].isin({entry.key for entry in planned})].reset_index(drop=True)
 
 
 def study_of(cell: Mapping[str, Any], variant: str) -> str | None:

@@ -75,8 +75,8 @@ def write_report(study: Study, store: ResultStore, folder: Path) -> Path:
         UserError: Nothing of the study has been computed yet.
         FaultError: The folder cannot be written to.
     """
-    planned = runner.plan_table(runner.plan(study, store))
     table = store.cells()
+    planned = runner.plan_table(runner.plan(study, store, table=table))
     cells = table[table["key"].isin(planned["key"]) & (table["status"] == "done")].reset_index(drop=True)
     if cells.empty:
         raise UserError(f"nothing of study '{study.name}' has been computed yet: laser study run {study.name}")

@@ -15,11 +15,11 @@ from laser_core.progress import Progress, no_progress
 from laser_core.study import cell as cells
 from laser_core.study import versions, worker
 from laser_core.study.engine import Engine, LocalEngine
-from laser_core.study.planning import Planned, Speed, duration, plan, plan_table, results
+from laser_core.study.planning import Planned, Speed, duration, of_plan, plan, plan_table, results
 from laser_core.study.spec import Cell, Study
 from laser_core.study.store import ResultStore
 
-__all__ = ["Outcome", "Planned", "default_jobs", "duration", "plan", "plan_table", "results", "run"]
+__all__ = ["Outcome", "Planned", "default_jobs", "duration", "of_plan", "plan", "plan_table", "results", "run"]
 
 BUSY_SECONDS = 1.0  # between two looks at a cell that another runner is at
 JOB_BYTES = 3 << 29  # 1.5 GB: what the hungriest cells of the kit's studies take

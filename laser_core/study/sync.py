@@ -25,6 +25,9 @@ class Synced:
 
     sent: int = 0
     fetched: int = 0
+    at_once_sent: int = 0
+    """what systems said when asked at once (`laser_core.study.at_once`)"""
+    at_once_fetched: int = 0
     damaged: list[str] = field(default_factory=list)
     """addresses of records over there that are not what was sent"""
 
@@ -57,7 +60,7 @@ def sync(store: ResultStore, planned: Iterable[Planned], url: str) -> Synced:
                 else:
                     done.damaged.append(f"{url.rstrip('/')}/{record}")
             if here:
-                _share_at_once(store, place, root, record, there)
+                _share_at_once(store, place, root, record, there, done)
     except FaultError:
         raise
     except Exception as error:  # each protocol's library has errors of its own
@@ -108,16 +111,18 @@ def _fetch(store: ResultStore, place: Any, root: str, record: str, there: set[st
     return store.find(identity) is not None
 
 
-def _share_at_once(store: ResultStore, place: Any, root: str, record: str, there: set[str]) -> None:
-    """Send what a result's system said when asked at once, or fetch it: whichever side has it."""
+def _share_at_once(store: ResultStore, place: Any, root: str, record: str, there: set[str], done: Synced) -> None:
+    """Send what a result's system said when asked at once, or fetch it: whichever side has it. `done` counts it."""
     head, _, name = _predictions(record).rpartition("/")
     asked = f"{head}/at-once/{name}"
     home = next((folder for folder in store.folders if (folder / asked).exists()), None)
     if home is None and asked in there:
         write_atomically(store.folder / asked, place.cat_file(f"{root}/{asked}"))
+        done.at_once_fetched += 1
     elif home is not None and asked not in there:
         place.makedirs(f"{root}/{head}/at-once", exist_ok=True)
         place.pipe_file(f"{root}/{asked}", (home / asked).read_bytes())
+        done.at_once_sent += 1
 
 
 def _predictions(record: str) -> str:

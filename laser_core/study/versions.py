@@ -31,6 +31,16 @@ def cached_data_version(dataset: str) -> str | None:
         return None
 
 
+def cached_training_samples(dataset: str) -> int | None:
+    """How many training samples a data set has that has been parsed on this machine, else None."""
+    import numpy as np
+
+    try:
+        return len(np.load(datasets.cache_folder(dataset) / "train.npy", mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError):
+        return None
+
+
 def is_current(cell: Mapping[str, Any], data_version: str | None) -> bool:
     """Whether a result is of today's revision of its system and, as far as known here, of today's version of its data."""
     entry = systems.SYSTEMS.get(cell["system"])

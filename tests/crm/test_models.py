@@ -36,6 +36,12 @@ def fitted(name: str):
     return systems.create(name, **SMALL).fit(world(), world().shots(300, seed=0), world().valid)
 
 
+@pytest.mark.parametrize("rows", [[-1], [0, 10**6], [0.5], [[1, 2]]])
+def test_rows_that_are_none(rows):
+    with pytest.raises(UserError, match=f"{world().name} has the samples 0 to|rows must be a list of whole numbers"):
+        fitted("deepfm").predict(world(), np.array(rows))
+
+
 # ---- the formula on tiny tensors -----------------------------------------------------------------------------------------------
 
 
@@ -138,8 +144,8 @@ def test_reads_no_label_but_those_of_the_shots(name):
 @every_model
 def test_saved_and_loaded_is_the_same(name, tmp_path):
     model = fitted(name)
-    model.save(tmp_path)
-    again = systems.recommender_class(name).load(tmp_path)
+    model.save(str(tmp_path))  # a text as well as a path
+    again = systems.recommender_class(name).load(str(tmp_path))
     assert (again.predict(world(), world().test) == model.predict(world(), world().test)).all()
     assert again.options == model.options
     assert again.describe() == model.describe()

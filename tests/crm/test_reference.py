@@ -46,11 +46,20 @@ def auc(model: Reference, data: CTRDataset) -> float:
 
 
 @every
+@pytest.mark.parametrize("row", [-1, "samples"])
+def test_rows_that_are_none(name: str, row: int | str) -> None:
+    data = world()
+    rows = np.array([0, data.samples if row == "samples" else row])
+    with pytest.raises(UserError, match=f"{data.name} has the samples 0 to {data.samples - 1:,}, not {rows[1]}"):
+        fit(name, data).predict(data, rows)
+
+
+@every
 def test_a_saved_model_predicts_the_same(name: str, tmp_path: Path) -> None:
     data = world()
     model = fit(name, data)
-    model.save(tmp_path / "model")
-    again = type(model).load(tmp_path / "model")
+    model.save(str(tmp_path / "model"))  # a text as well as a path
+    again = type(model).load(str(tmp_path / "model"))
     np.testing.assert_array_equal(again.predict(data, data.test), model.predict(data, data.test))
     assert again.describe() == model.describe()
     assert again.curve_ == model.curve_

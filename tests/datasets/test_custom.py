@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,13 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 def ratings() -> pd.DataFrame:
+    """12 people and 39 films, no film twice by one."""
     random = np.random.default_rng(0)
+    pair = random.permutation(12 * 39)[:400]
     return pd.DataFrame(
         {
-            "who": random.integers(1, 13, 400),
-            "film": [f"f{number}" for number in random.integers(1, 30, 400)],
+            "who": 1 + pair % 12,
+            "film": [f"f{number}" for number in 1 + pair // 12],
             "stars": random.integers(1, 6, 400),
             "when": 1_000_000_000 + random.permutation(400) * 3_600,
         }
@@ -149,6 +152,47 @@ def test_parquet_dates_and_another_encoding_say_the_same(folder):
     assert "Café 7" in other.fields["name"].vocabulary
 
 
+@pytest.mark.parametrize("written", ["%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y%m%d%H%M"])
+def test_dates_in_the_form_that_is_named(folder, written):
+    plain = load(folder)
+    when = [datetime.fromtimestamp(seconds, UTC).replace(second=0).strftime(written) for seconds in ratings()["when"]]
+    ratings().assign(when=when).to_csv(folder / "ratings.csv", index=False)
+    dataset = load(folder, MAPPING.replace('time = "when"', f'time = "when"\ntime_format = "{written}"'))
+    np.testing.assert_array_equal(dataset.event_time, plain.event_time // 60 * 60)
+
+
+def test_day_first_dates_are_not_guessed(folder):
+    table = ratings().assign(when=[f"{1 + number % 28:02}/{1 + number % 12:02}/2021" for number in range(400)])
+    table.to_csv(folder / "ratings.csv", index=False)
+    with pytest.raises(DataError, match=r"row 1: '01/01/2021' is not a time in seconds since 1970 or ISO 8601, .* set time_format"):
+        load(folder)
+
+
+REPEATED = pd.DataFrame({"who": 3, "film": "f7", "stars": [1, 2, 5], "when": [50, 50, 60]})
+
+
+def test_of_a_rating_that_is_there_twice_the_last_counts(folder):
+    once = pd.concat([ratings().query("not (who == 3 and film == 'f7')"), REPEATED[1:]])
+    once.to_csv(folder / "ratings.csv", index=False)
+    wanted = load(folder)
+    pairs = len(once[["who", "film"]].drop_duplicates())
+    assert pairs == len(once) - 1
+    assert datasets.card(wanted)["sparsity"] == pytest.approx(1 - pairs / (12 * once["film"].nunique()))
+    pd.concat([REPEATED[:1], once]).to_csv(folder / "ratings.csv", index=False)
+    assert load(folder, MAPPING.replace('time = "when"', 'time = "when"\nduplicates = "last"')).version == wanted.version
+    with pytest.raises(DataError, match=r'1 rows repeat the user, item and time of .* row 401 for one: .* duplicates = "last"'):
+        load(folder)
+
+
+def test_without_times_one_item_is_rated_once(folder):
+    once = ratings().query("not (who == 3 and film == 'f7')")
+    pd.concat([once, REPEATED]).to_csv(folder / "ratings.csv", index=False)
+    with pytest.raises(DataError, match="2 rows repeat the user and item of an earlier one"):
+        load(folder, without_time("random"))
+    dataset = load(folder, without_time("random").replace('rating = "stars"', 'rating = "stars"\nduplicates = "last"'))
+    assert dataset.events == len(once) + 1
+
+
 def test_rows_that_end_in_a_delimiter_say_the_same(folder):
     plain = load(folder)
     header, *rows = (folder / "ratings.csv").read_text().splitlines()
@@ -215,6 +259,12 @@ WRONG_MAPPINGS = {
     ),
     "an unknown split": (MAPPING.replace('split = "time"', 'split = "tyme"'), "did you mean 'time'"),
     "a split by time without time": (MAPPING.replace('time = "when"\n', ""), "split = 'time' needs the column"),
+    "a form of times that is none": (
+        MAPPING.replace('time = "when"', 'time = "when"\ntime_format = "%d/%q"'),
+        "time_format '%d/%q' must read like '%d/%m/%Y %H:%M': 'q' is a bad directive",
+    ),
+    "a form of times to guess": (MAPPING.replace('time = "when"', 'time = "when"\ntime_format = "mixed"'), "it holds no % directive"),
+    "a form of no times": (without_time("random").replace("[items]", 'time_format = "%d"\n[items]'), "time_format needs the column"),
     "a label that is no rule": (MAPPING.replace("rating >= 4", "stars are good"), "must read like 'rating >= 4'"),
     "a name that is none": (MAPPING.replace('"my-films"', '"My films!"'), "must consist of small letters"),
     "a name of the kit": (MAPPING.replace('"my-films"', '"ml-1m"'), "belongs to a data set of the kit"),
@@ -262,6 +312,7 @@ WRONG_FILES = {
     "an empty rating": (edit("ratings.csv", put(0, "stars", "")), "row 1: '' is not one of"),
     "no user": (edit("ratings.csv", put(2, "who", "")), "column who, row 3: '' is not an id"),
     "no time": (edit("ratings.csv", put(9, "when", "yesterday")), "column when, row 10: 'yesterday' is not a time"),
+    "a time that moves": (edit("ratings.csv", lambda table: table.assign(when="now")), "column when, row 1: 'now' is not a time"),
     "too few rows": (edit("ratings.csv", lambda table: table[:15]), "split is empty: too few ratings"),
     "one class only": (edit("ratings.csv", lambda table: table.assign(stars="5")), "all 300 train samples have label 1"),
     "another encoding": (lambda folder: (folder / "films.csv").write_bytes(b"film,name\nf1,Caf\xe9\n"), "films.csv is not utf-8 text"),

@@ -190,6 +190,21 @@ def test_test_rows_are_nested_and_the_same_for_every_seed(small):
     assert np.array_equal(small.test_rows(10**9), small.test)
 
 
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_part_of_a_split_is_drawn_by_lot_and_nested(small, split):
+    whole = getattr(small, split)
+    few, more = small.part(split, 100), small.part(split, 1_000)
+    assert set(few) <= set(more) <= set(whole) and len(more) == 1_000 and (np.diff(more) > 0).all()
+    assert np.array_equal(small.part(split), whole) and np.array_equal(small.part(split, 10**9), whole)
+    place = np.searchsorted(whole, more) / len(whole)  # uniform over the split: its mean is one half within five standard errors
+    assert abs(place.mean() - 0.5) < 5 * (1 / 12 / 1_000) ** 0.5
+
+
+def test_a_split_that_is_none(small):
+    with pytest.raises(UserError, match="unknown split 'trian': did you mean 'train'"):
+        small.part("trian")
+
+
 @pytest.mark.parametrize("count", [-1, 2.5, "many", True, None])
 def test_counts_that_are_none(small, count):
     for ask in (lambda: small.shots(count, 0), lambda: small.validation_rows(count, 0), lambda: small.test_rows(count)):

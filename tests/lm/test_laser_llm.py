@@ -251,8 +251,8 @@ def test_a_killed_fit_does_not_go_on_elsewhere(shelf, tiny, monkeypatch):
 def test_save_and_load(shelf, tiny, tmp_path, epochs):
     model = make(tiny, prompt="many", epochs=epochs).fit(shelf, shelf.shots(8, 0), shelf.valid)
     before = model.predict(shelf, shelf.test)
-    model.save(tmp_path / "kept")
-    again = LaserLLM.load(tmp_path / "kept")
+    model.save(str(tmp_path / "kept"))  # a text as well as a path
+    again = LaserLLM.load(str(tmp_path / "kept"))
     assert again.options == model.options and again.labels_seen_ == model.labels_seen_ and again.curve_ == model.curve_
     np.testing.assert_allclose(again.predict(shelf, shelf.test), before, atol=1e-6)
     assert again.parameter_count() == model.parameter_count()

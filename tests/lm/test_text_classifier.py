@@ -257,8 +257,8 @@ def test_other_errors_stay_what_they_are(fitted, shelf, monkeypatch):
 def test_saved_and_loaded_is_the_same(name, fitted, shelf, tmp_path):
     model = fitted(name)
     before = model.predict(shelf, shelf.test[FEW])
-    model.save(tmp_path)
-    again = systems.recommender_class(name).load(tmp_path)
+    model.save(str(tmp_path))  # a text as well as a path
+    again = systems.recommender_class(name).load(str(tmp_path))
     np.testing.assert_array_equal(again.predict(shelf, shelf.test[FEW]), before)
     assert (again.options, again.curve_, again.labels_seen_) == (model.options, model.curve_, 24)
     assert again.parameter_count() == model.parameter_count() > 0

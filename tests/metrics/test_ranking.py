@@ -52,6 +52,28 @@ def test_reliability_bins_hold_every_sample_once(case, bins, equal_mass):
     assert abs(scores.mean() - labels.mean()) - 1e-12 <= curve.error <= 1  # no binning can hide a bias
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ([0.2, np.nan, 0.7], "1 of 3 are not, number 2 is nan"),
+        ([0.2, 0.7, np.inf], "1 of 3 are not, number 3 is inf"),
+        ([-0.1, 0.7, 1.5], "2 of 3 are not, number 1 is -0.1"),
+        ([0.2, 0.7], r"3 probabilities, one a sample, not an array of shape \(2,\)"),
+        ([[0.2], [0.7], [0.3]], r"not an array of shape \(3, 1\)"),
+    ],
+)
+def test_what_is_no_probability_is_not_measured(said, words):
+    labels, users = np.array([0, 1, 1]), np.arange(3)
+    with pytest.raises(UserError, match=f"the predictions must give .*{words}"):
+        metrics.evaluate(labels, np.array(said))
+    with pytest.raises(UserError, match=words):
+        metrics.evaluate_with_draws(labels, np.array(said), users)
+
+
+def test_the_ends_are_probabilities():
+    assert metrics.evaluate(np.array([0, 1]), np.array([0, 1])) == {"auc": 1, "log_loss": pytest.approx(0), "accuracy": 1, "ece": 0}
+
+
 def test_calibration_error_by_hand():
     labels = np.array([0, 1, 1, 1, 0])
     scores = np.array([0.10, 0.19, 0.55, 0.58, 0.9])

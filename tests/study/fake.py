@@ -25,7 +25,7 @@ class FakeOptions:
     """How it misbehaves."""
 
     trouble: str = ""
-    """raise, missing, fault, memory, exit, kill or killed-once"""
+    """raise, missing, fault, memory, exit, kill or killed-once; or what it predicts instead: nan, above or short"""
     troubled_seed: int = 1
     """the only seed at which it does"""
     sleep: float = 0.0
@@ -68,7 +68,10 @@ class Fake(Recommender):
 
     def predict(self, dataset, rows, progress=None):
         noise = np.random.default_rng(self.seed_).random(dataset.samples)[rows]
-        return np.clip(0.3 * dataset.labels(rows) + 0.7 * noise * self.options.scale, 0, 1)
+        said = np.clip(0.3 * dataset.labels(rows) + 0.7 * noise * self.options.scale, 0, 1)
+        if self.seed_ != self.options.troubled_seed:
+            return said
+        return {"nan": np.append(said[:-1], np.nan), "above": said + 1, "short": said[:-1]}.get(self.options.trouble, said)
 
     def save(self, folder):
         raise NotImplementedError

@@ -104,7 +104,9 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     run_here(study, tmp_path)
     cells = store.cells()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert at_once.ask(store, cells[cells["system"] == "history-lr"]) == 2
+    told = []
+    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda message, *_: told.append(message)) == 2
+    assert sorted(told) == ["history-lr, N = 64, seed 0", "history-lr, N = 64, seed 1"]
     assert at_once.ask(store, cells) == 2, "two were there"
     assert at_once.ask(store, cells) == 0
     assert store.asked_at_once() == set(cells["key"])
@@ -117,6 +119,16 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     assert b'"refit_differs":0.0' in pq.read_schema(path).metadata[b"laser"]
     points = contrast.within_users(store.at_once, cells)
     assert points["gauc"].between(0.3, 0.9).all() and len(points) == 2
+
+
+def test_what_is_no_probability_is_not_kept(small, study, tmp_path, monkeypatch):
+    run_here(study, tmp_path)
+    store = ResultStore(tmp_path)
+    ask = at_once.predict_at_once
+    monkeypatch.setattr(at_once, "predict_at_once", lambda *words: (ask(*words)[0], 1 + ask(*words)[1]))
+    with pytest.raises(UserError, match="history-lr must give probabilities from 0 to 1"):
+        at_once.ask(store, store.cells().query("system == 'history-lr'"))
+    assert not store.asked_at_once()
 
 
 def test_what_was_asked_is_handed_on_and_cleared_away_with_its_result(small, study, tmp_path):

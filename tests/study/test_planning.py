@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from laser_core import systems
+from laser_core.errors import UserError
 from laser_core.study import planning, spec, versions
 from laser_core.study.store import ResultStore, cell_key
 
@@ -53,6 +54,37 @@ def test_a_study_with_an_n_has_it():
                 study = planning.study_with(dataset, system, shots)
                 there = {name for name, cell in every if (cell.dataset, cell.system, cell.shots) == (dataset, system, shots)}
                 assert study in there if there else study is None
+
+
+def own_study(folder, text):
+    (folder / "own.toml").write_text(f'[[grid]]\ndatasets = ["movielens-small"]\nsystems = ["history-lr", "din"]\n{text}', encoding="utf-8")
+    return spec.load_study(folder / "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("shots = [64]\noptions = { epocs = 3 }", "system history-lr: unknown option 'epocs'"),
+        ('shots = [64]\nvary = { c = ["much"] }', "system history-lr: .*'c'"),
+        ("shots = [64, 1_000_000]", "system history-lr: 1,000,000 shots asked for, but movielens-small has 49,070 training samples"),
+    ],
+)
+def test_a_study_of_what_cannot_be_names_its_file_and_the_system(small, tmp_path, text, words):
+    with pytest.raises(UserError, match=f"study own.toml, {words}"):
+        planning.plan(own_study(tmp_path, text), ResultStore(tmp_path))
+
+
+def test_more_shots_than_there_are_pass_where_the_data_are_not_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("LASER_HOME", str(tmp_path))
+    assert len(planning.plan(own_study(tmp_path, "shots = [1_000_000]"), ResultStore(tmp_path))) == 6
+
+
+def test_a_store_is_listed_once(small, tmp_path, monkeypatch):
+    listed = []
+    cells = ResultStore.cells
+    monkeypatch.setattr(ResultStore, "cells", lambda store: listed.append(store) or cells(store))
+    assert planning.results(own_study(tmp_path, "shots = [64]"), ResultStore(tmp_path)).empty
+    assert len(listed) == 1
 
 
 def test_the_text_of_a_study_is_that_cell(tmp_path):

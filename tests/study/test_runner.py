@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -280,6 +281,15 @@ def test_other_options_may_need_other_weights(small, registry, tmp_path):
     study = fake.study(shots=(64,), seeds=(1, 2), vary={"trouble": ("missing", "")})
     outcome = run_here(study, tmp_path)
     assert (outcome.computed, outcome.failed, outcome.left) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(("trouble", "reason"), [("nan", "1 of 120 are not"), ("above", "from 0 to 1"), ("short", r"shape \(119,\)")])
+def test_what_is_no_probability_is_no_result(small, registry, tmp_path, trouble, reason):
+    outcome = run_here(fake.study(shots=(64,), options={"trouble": trouble}), tmp_path)
+    assert (outcome.computed, outcome.failed) == (2, 1)
+    cells = ResultStore(tmp_path).cells().set_index("seed")
+    assert cells["status"].to_dict() == {0: "done", 1: "failed", 2: "done"}
+    assert re.search(f"^fake must give .*{reason}", cells["error"][1])
 
 
 @pytest.mark.parametrize("trouble", ["memory", "fault"])

@@ -57,7 +57,9 @@ def test_what_was_asked_at_once_goes_along_whenever_it_was_asked(small, registry
     key = here.cells()["key"][0]
     said = here.predictions(key)
     here.write_at_once(key, {"row": said["row"].to_numpy(), "probability": said["probability"].to_numpy()}, {"by": "hand"})
-    assert synced(here, url) == synced(there, url) == Synced(), "no result is new"
+    assert synced(here, url) == Synced(at_once_sent=1), "no result is new"
+    assert synced(there, url) == Synced(at_once_fetched=1)
+    assert synced(here, url) == synced(there, url) == Synced()
     assert there.asked_at_once() == {key}
     assert there.at_once(key).equals(here.at_once(key))
 
@@ -133,4 +135,4 @@ def test_command_tells_what_it_did(small, tmp_path):
     url = f"file://{tmp_path}/shared"
     result = CliRunner().invoke(app, ["study", "sync", "smoke", url, "--store", str(tmp_path / "runs"), "--profile", "smoke"])
     assert result.exit_code == 0, result.output
-    assert f"smoke: 0 results sent, 0 fetched: {url}" in result.output
+    assert f"smoke: 0 results sent, 0 fetched; asked at once: 0 sent, 0 fetched: {url}" in result.output

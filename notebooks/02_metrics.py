@@ -250,9 +250,11 @@ if gaps is not None:
 show(figure, "recorded")
 
 # %% [markdown]
-# LLM+CRM is ahead of its own backbone there; beside Stats-LR and Ease-LR, which know the films by their labels, it is level (README has
-# the gaps). Set the order of the marks beside that of the rings: LLM+CRM on the *plain* input is near the end by AUC and not by GAUC.
-# What a text says of a film is of use within users, and AUC, nearly all of whose pairs are of two users, hardly sees it.
+# LLM+CRM is ahead of its own backbone there, and so is Fields+CRM, the same with genres and years as data and no language model; beside
+# Stats-LR and Ease-LR, which know the films by their labels, it is level (`results/FINDINGS.md`).
+#
+# Set the order of the marks beside that of the rings: LLM+CRM on the *plain* input is near the end by AUC and not by GAUC.
+# What is known of a film is of use within users, and AUC, nearly all of whose pairs are of two users, hardly sees it.
 #
 # ## What would change my mind
 #

@@ -63,7 +63,9 @@ show(figures.bars(shares, shares.values(), "label rule", "share of positives", "
 # ## The mapping file
 #
 # One TOML file says what the columns are, what counts as liked, and how to split. `split = "time"` is the honest default: test is
-# what came last. (`"last-of-each-user"` keeps every person in every part; `"random"` is for data without time.)
+# what came last. (`"last-of-each-user"` keeps every person in every part; `"random"` is for data without time.) Times are seconds or
+# ISO 8601, other forms are named (`time_format = "%d/%m/%Y"`), as nobody can guess whose month comes first. And the same rating twice
+# is an error until you say `duplicates = "last"`: the second would have the first one's label in its history.
 
 # %%
 mapping = """

@@ -22,7 +22,7 @@
 # %%
 import numpy as np
 import pandas as pd
-from lesson import cells, gap, mean_gap, pick, profile, recorded, results, show
+from lesson import cells, gap, in_words, mean_gap, pick, profile, recorded, results, show
 
 from laser_core import figures
 from laser_core.crm.statistics import label_means, out_of_fold_means, rating_scale
@@ -184,10 +184,7 @@ show(figures.comparison(chosen, "auc", titles={"ml-1m": "MovieLens-1M"}), "recor
 # %%
 full = cells().query("dataset == 'ml-1m' and shots == 'all' and test_rows == 97002 and variant == 'collaborative=true'")
 pair = [full[full["system"] == name] for name in ("laser-crm", "sim")]
-print(
-    "LLM+CRM minus SIM, both with Ease's numbers:",
-    {k: v if k == "says" else round(v, 4) for k, v in gap(*pair).items()},
-)
+print("LLM+CRM minus SIM, both with Ease's numbers:", in_words(gap(*pair)))
 
 # %% [markdown]
 # ## Summary

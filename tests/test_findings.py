@@ -113,6 +113,16 @@ def test_what_is_said_of_counting_holds(full, lesson):
     assert _short(((best["auc_high"] - best["auc_low"]) / 2).mean(), 3) == ".008"
 
 
+def test_what_is_said_of_nearby_and_familiar_holds(full, lesson):
+    worth = []
+    for n in (256, 1024):
+        ours, near, known = (full("movielens-small", n, "laser-crm", variant) for variant in ("", "nearby=0.0", "familiar=false"))
+        worth.append(lesson.gap(ours, near))
+        assert lesson.gap(ours, known)["says"] == "level"
+    assert [gap["says"] for gap in worth] == ["ahead", "ahead"]
+    assert "`nearby` is worth {} and {} with 256 and 1,024 labels".format(*(_short(gap["gap"], 4) for gap in worth)) in TOLD
+
+
 def test_what_is_said_of_labels_saved_holds(lesson):
     from laser_core.study import contrast
 

@@ -159,7 +159,7 @@ cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
 shown = summary.on_one_machine(shown, cells)
 shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
-alike, _ = on_same_rows(chosen.origin, cells)  # qualities only: times are those of all samples that were scored
+alike, _ = on_same_rows(chosen.origin, cells, intervals=False)  # qualities only: times are those of all samples that were scored
 places = [name for name in summary.POINT if name != "test_rows"]
 shown = shown.drop(columns=["test_rows", metric]).merge(summary.summarise(alike)[[*places, "test_rows", metric]], on=places)
 label, column = COSTS[cost]

@@ -89,8 +89,8 @@ def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
 
 
 @st.cache_data(show_spinner="Measuring on the same test samples …", max_entries=16)
-def _on_same_rows(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
-    return contrast.on_same_rows(partial(predictions, origin), cells)[0]
+def _on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool) -> pd.DataFrame:
+    return contrast.on_same_rows(partial(predictions, origin), cells, intervals)[0]
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -225,14 +225,14 @@ def asked_at_once(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["key"].isin(store(origin).asked_at_once())]
 
 
-def on_same_rows(origin: str, cells: pd.DataFrame) -> tuple[pd.DataFrame, Callable[[str], pd.DataFrame]]:
+def on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool = True) -> tuple[pd.DataFrame, Callable[[str], pd.DataFrame]]:
     """Results of one data set on the test samples that all of them have, unless the reader wants each on all of its own, and what reads
     their predictions there."""
     own = partial(predictions, origin)
     if cells["test_rows"].nunique() < 2:
         return cells, own
     try:
-        common = _on_same_rows(origin, cells)
+        common = _on_same_rows(origin, cells, intervals)
     except FaultError as error:
         st.caption(f"Each is shown on its own test samples, so their order may be chance: {words.markdown(str(error), 400)}.")
         return cells, own

@@ -23,6 +23,7 @@ from laser_core.metrics import (
     auc,
     data_multiplier,
     delong,
+    evaluate,
     evaluate_with_draws,
     gauc,
     holm,
@@ -366,8 +367,11 @@ def _family(system: str) -> str:
     return SYSTEMS[system].family if system in SYSTEMS else ""
 
 
-def on_same_rows(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
+def on_same_rows(read: Read, cells: pd.DataFrame, intervals: bool = True) -> tuple[pd.DataFrame, Read]:
     """Results of one data set, each measured on the test rows that all of them have: smaller test sets are parts of larger ones.
+
+    Args:
+        intervals: Whether bounds are worked out again too, which is most of the work; else there are none.
 
     Returns:
         The cells, with quality and `test_rows` on the common rows (`predict_seconds`, which are of all rows, only of those scored on
@@ -384,7 +388,10 @@ def on_same_rows(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
 
     cells = cells.assign(test_rows=len(rows))
     columns = ("label", "probability", "user")
-    measured = [evaluate_with_draws(*_columns(on_them(key), *columns))[0] for key in cells.loc[more, "key"]]
+    found = (_columns(on_them(key), *columns) for key in cells.loc[more, "key"])
+    measured = [evaluate_with_draws(*one)[0] if intervals else evaluate(*one[:2]) for one in found]
+    if not intervals:
+        cells.loc[more, [f"{name}_{end}" for name in ("auc", "log_loss") for end in ("low", "high")]] = np.nan
     for name in measured[0]:
         cells.loc[more, name] = [values[name] for values in measured]
     cells.loc[more, cells.columns.intersection(["predict_seconds"])] = np.nan

@@ -48,6 +48,20 @@ def test_fewer_rows_are_asked_at_the_same_moment(small):
     np.testing.assert_array_equal(of_few, pd.Series(of_all, all_rows).loc[few_rows])
 
 
+def test_progress_counts_the_samples_asked_about(small):
+    class Slow:
+        def predict(self, data, rows, progress):
+            progress("half", 1, 2)
+            return np.full(len(rows), 0.5)
+
+    rows, told = small.test_rows(300), []
+    asked, _ = at_once.predict_at_once(Slow(), small, rows, lambda *said: told.append(said))
+    sizes = [len(originals) for *_, originals in at_once.slices(small, rows)]
+    starts = np.cumsum([0, *sizes[:-1]])
+    expected = [done for start, size in zip(starts, sizes, strict=True) for done in (start, start + size // 2)]
+    assert told == [("asking at once", done, len(asked)) for done in expected] and len(sizes) > 3
+
+
 def test_training_samples_of_a_slice_are_those_before(small):
     data, _, _ = next(at_once.slices(small, small.test))
     begin = {
@@ -105,8 +119,12 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     cells = store.cells()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
     told = []
-    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda message, *_: told.append(message)) == 2
-    assert sorted(told) == ["history-lr, N = 64, seed 0", "history-lr, N = 64, seed 1"]
+    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda *said: told.append(said)) == 2
+    assert {(message.partition(":")[0], done, total) for message, done, total in told} == {
+        (f"history-lr, N = 64, seed {seed}", number, 2)
+        for number, seed in enumerate(cells.query("system == 'history-lr'").sort_values("key")["seed"])
+    }
+    assert any(message.endswith(": asking at once 0%") for message, *_ in told)
     assert at_once.ask(store, cells) == 2, "two were there"
     assert at_once.ask(store, cells) == 0
     assert store.asked_at_once() == set(cells["key"])

@@ -187,6 +187,18 @@ def test_bad_templates(tmp_path: Path):
         read_template(str(elsewhere), "many")
 
 
+def test_no_part_of_a_template_gets_lost(tmp_path: Path):
+    """A question that goes on below a name in brackets, or stands there a second time, would be cut short without a word."""
+    own = tmp_path / "own.txt"
+    parts = "[profile]\n[history]\n[line]\n[no-history]\n[target]\n{title}\n[question]\nLike it?\n"
+    own.write_text(parts + "[answer]\nYes or no?\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown part of template .*own.txt '\[answer\]'"):
+        read_template(str(own), "one")
+    own.write_text(parts + "[question]\nYes or no?\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"template .*own.txt has the part \[question\] twice: keep one of them"):
+        read_template(str(own), "one")
+
+
 PARTS = {
     "one": {
         "profile": "",

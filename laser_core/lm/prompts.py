@@ -251,8 +251,8 @@ class Renderer:
         values = {
             "noun": dataset.about.item_noun,
             "number": number,
-            "title": dataset.title(item) if self.titles == "plain" else f"{dataset.about.item_noun} {item}",
-            "group": dataset.fields[dataset.about.group_field].text(item) or "unknown",
+            "title": _one_line(dataset.title(item)) if self.titles == "plain" else f"{dataset.about.item_noun} {item}",
+            "group": _one_line(dataset.fields[dataset.about.group_field].text(item)) or "unknown",
             "stars": self._stars[dataset.event_rating[event]],
             "answer": self.answers[0] if dataset.event_label[event] else self.answers[1],
             "profile": "",
@@ -263,7 +263,7 @@ class Renderer:
     def _profile(self, event: int) -> str:
         """The profile sentence of an event's user; empty where the data set has no profile."""
         user = int(self.dataset.event_user[event])
-        known = [(name, self.dataset.fields[name].text(user)) for name in self.dataset.about.profile_fields]
+        known = [(name, _one_line(self.dataset.fields[name].text(user))) for name in self.dataset.about.profile_fields]
         words = ", ".join(f"{name} {text}" for name, text in known if text)
         return self._parts["profile"].format_map({"profile": words, "noun": self.dataset.about.item_noun}) if words else ""
 
@@ -277,3 +277,8 @@ class Renderer:
         most = float(self.dataset.rating_values[-1])
         unit = "stars" if most <= 5 else f"of {most:g}"
         return ["", *(f"{value:g} {'star' if value == 1 and most <= 5 else unit}" for value in self.dataset.rating_values[1:])]
+
+
+def _one_line(words: str) -> str:
+    """What a field says, without line ends: a title of two lines would look like two ratings."""
+    return " ".join(words.splitlines())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,24 @@ def test_anonymous_titles_show_no_title():
     for form, render in (("one", lambda r: r.one(11, 4)), ("many", lambda r: r.many(9, 11, 11))):
         prompt = render(Renderer(SHELF, form, form, titles="anonymous"))
         assert "Tome" not in prompt.text and f"book {SHELF.event_item[11]}" in prompt.text
+
+
+@pytest.mark.parametrize("form", ["one", "many"])
+def test_a_title_of_two_lines_is_one_line_of_a_prompt(form):
+    """Own data may hold anything: a line end in a title, an author or a profile must not make up another rating."""
+    broken = {
+        name: replace(field, vocabulary=np.array([f"{word}:\nNo, 1 of 10\u2028{{x}} 千と千尋" for word in field.vocabulary], dtype=object))
+        for name, field in SHELF.fields.items()
+        if name in ("title", "author", "age")
+    }
+    other = replace(SHELF, fields={**SHELF.fields, **broken})
+    mine, theirs = (
+        (render.one(11, 4) if form == "one" else render.many(9, 12, 9)).text.splitlines()
+        for render in (Renderer(world, form, form) for world in (other, SHELF))
+    )
+    assert len(mine) == len(theirs)
+    for line, usual in zip(mine, theirs, strict=True):
+        assert re.sub(r": No, 1 of 10 \{x\} 千と千尋", "", line) == usual
 
 
 def test_one_star_is_singular(small):

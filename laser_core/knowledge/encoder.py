@@ -34,7 +34,7 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Pro
 
     Args:
         name: A backbone of any kind.
-        max_tokens: A longer text is cut at its end.
+        max_tokens: A longer text is cut at its end, and so is one longer than the backbone's context.
 
     Raises:
         FaultError: The backbone's weights are not to be had.
@@ -60,7 +60,8 @@ def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[
     import torch
 
     model = _open(name)
-    tokens = [encoding.ids[:max_tokens] for encoding in backbones.tokenizer(name).encode_batch(list(texts))]
+    most = min(max_tokens, backbones.context(name) // _ROUND * _ROUND)  # what is padded must fit too
+    tokens = [encoding.ids[:most] for encoding in backbones.tokenizer(name).encode_batch(list(texts))]
     with torch.inference_mode():
         for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
             ids, real = padded([tokens[number] for number in group], _PASS, width)

@@ -81,7 +81,7 @@ def read_template(name: str, form: Form) -> dict[str, str]:
     """The parts of a template: a name in `templates/`, or the path of a file of your own.
 
     Raises:
-        UserError: No such template, it cannot be read, it lacks a part that its form needs, or a part speaks of what it must not know.
+        UserError: No such template, it cannot be read, it has other parts than its form, or a part speaks of what it must not know.
     """
     path = _FOLDER / f"{name}.txt"
     if not path.is_file():
@@ -99,6 +99,9 @@ def _read_template(path: Path, form: Form, changed: int, size: int) -> dict[str,
     missing = [part for part in _PARTS[form] if part not in parts]
     if missing:
         raise UserError(f"template {path} lacks the part [{missing[0]}]: a '{form}' template has {', '.join(_PARTS[form])}")
+    for part in parts:  # what stands in another one would be left out without a word: half a question, say
+        if part not in _PARTS[form]:
+            raise unknown(f"part of template {path}", f"[{part}]", [f"[{known}]" for known in _PARTS[form]])
     for part, known in _PARTS[form].items():
         _check_placeholders(path, form, part, parts[part], known)
     return parts
@@ -124,14 +127,17 @@ def read_parts(path: Path) -> dict[str, str]:
     """The named parts of a template file, text before the first one being a comment.
 
     Raises:
-        UserError: The file cannot be read, or it is not UTF-8.
+        UserError: The file cannot be read, it is not UTF-8, or a part stands in it twice.
     """
     try:
         whole = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"template {path} cannot be read ({error}): it must be a text file in UTF-8") from None
-    pieces = re.split(r"^\[([a-z-]+)\]\n", whole, flags=re.MULTILINE)
-    return {part: text.removesuffix("\n") for part, text in zip(pieces[1::2], pieces[2::2], strict=True)}
+    _, *pieces = re.split(r"^\[([a-z-]+)\]\n", whole, flags=re.MULTILINE)
+    names = pieces[::2]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"template {path} has the part [{twice[0]}] twice: keep one of them")
+    return {part: text.removesuffix("\n") for part, text in zip(names, pieces[1::2], strict=True)}
 
 
 @dataclass(frozen=True)
@@ -245,8 +251,8 @@ class Renderer:
         values = {
             "noun": dataset.about.item_noun,
             "number": number,
-            "title": dataset.title(item) if self.titles == "plain" else f"{dataset.about.item_noun} {item}",
-            "group": dataset.fields[dataset.about.group_field].text(item) or "unknown",
+            "title": _one_line(dataset.title(item)) if self.titles == "plain" else f"{dataset.about.item_noun} {item}",
+            "group": _one_line(dataset.fields[dataset.about.group_field].text(item)) or "unknown",
             "stars": self._stars[dataset.event_rating[event]],
             "answer": self.answers[0] if dataset.event_label[event] else self.answers[1],
             "profile": "",
@@ -257,7 +263,7 @@ class Renderer:
     def _profile(self, event: int) -> str:
         """The profile sentence of an event's user; empty where the data set has no profile."""
         user = int(self.dataset.event_user[event])
-        known = [(name, self.dataset.fields[name].text(user)) for name in self.dataset.about.profile_fields]
+        known = [(name, _one_line(self.dataset.fields[name].text(user))) for name in self.dataset.about.profile_fields]
         words = ", ".join(f"{name} {text}" for name, text in known if text)
         return self._parts["profile"].format_map({"profile": words, "noun": self.dataset.about.item_noun}) if words else ""
 
@@ -271,3 +277,8 @@ class Renderer:
         most = float(self.dataset.rating_values[-1])
         unit = "stars" if most <= 5 else f"of {most:g}"
         return ["", *(f"{value:g} {'star' if value == 1 and most <= 5 else unit}" for value in self.dataset.rating_values[1:])]
+
+
+def _one_line(words: str) -> str:
+    """What a field says, without line ends: a title of two lines would look like two ratings."""
+    return " ".join(words.splitlines())

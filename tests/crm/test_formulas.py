@@ -191,6 +191,16 @@ def test_sasrec_block_is_torchs_own():
     close(ours(x), theirs(x, src_mask=mask))
 
 
+def test_sasrecs_positions_count_from_the_most_recent_event():
+    """1 for the last real event, 2 for the one before it, and 0 at padding, however long a history is."""
+    module, batch = tiny("sasrec")
+    seen = []
+    module.positions.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    module(batch)
+    for places, events in zip(seen[0].tolist(), batch.length.tolist(), strict=True):
+        assert places == [*range(events, 0, -1), *[0] * (len(places) - events)]
+
+
 def test_a_later_item_never_changes_an_earlier_state():
     module, batch = tiny("sasrec")
     states = {}

@@ -19,6 +19,7 @@ from laser_core.knowledge.encoder import encode, passes
 from laser_core.knowledge.generate import generate, text_file
 from laser_core.lm import backbones
 from tests.knowledge.conftest import TEXTS
+from tests.lm.tiny_encoders import make_bert
 from tests.lm.tiny_models import make_model, within
 
 
@@ -110,6 +111,17 @@ def test_a_long_text_is_cut(decoder, home):
     one, other = encode(decoder, [long, longer], max_tokens=20)
     np.testing.assert_array_equal(one, other)
     assert np.abs(one - encode(decoder, [long])[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("context", [40, 45])
+def test_a_text_beyond_the_backbones_context_is_cut(context, home, tmp_path):
+    """Its first 40 tokens are read, also where the next multiple of eight does not fit."""
+    folder = make_bert(tmp_path / "short", context=context)
+    [vector] = encode(folder, ["Tome of Ümläut " * 30])
+    ids = torch.tensor([backbones.tokenizer(folder).encode("Tome of Ümläut " * 30).ids[:40]])
+    with torch.no_grad():
+        states = transformers.BertModel.from_pretrained(folder)(input_ids=ids).last_hidden_state[0]
+    np.testing.assert_allclose(vector, states.mean(0), atol=1e-5)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------------------

@@ -220,6 +220,12 @@ def test_a_prompt_does_not_hang_on_the_day_and_asks_for_no_thinking(asks, told, 
     assert backbones.chat_format(make_model(tmp_path, chat=CHAT + asks)) == "<|user|>{prompt}<|end|><|model|>" + told
 
 
+def test_braces_of_a_chat_template_stay_braces(tmp_path):
+    """As where a template asks for JSON: what it becomes is a format, in which only the prompt has a place."""
+    folder = make_model(tmp_path, chat='{{ "Answer in {words}, not {}. " }}' + CHAT)
+    assert backbones.chat_format(folder).format(prompt="{x}") == "Answer in {words}, not {}. <|user|>{x}<|end|><|model|>"
+
+
 def test_the_chat_template_is_read_once(tmp_path, monkeypatch):
     folder = make_model(tmp_path, chat=CHAT)
     first = backbones.chat_format(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,24 @@ def test_anonymous_titles_show_no_title():
     for form, render in (("one", lambda r: r.one(11, 4)), ("many", lambda r: r.many(9, 11, 11))):
         prompt = render(Renderer(SHELF, form, form, titles="anonymous"))
         assert "Tome" not in prompt.text and f"book {SHELF.event_item[11]}" in prompt.text
+
+
+@pytest.mark.parametrize("form", ["one", "many"])
+def test_a_title_of_two_lines_is_one_line_of_a_prompt(form):
+    """Own data may hold anything: a line end in a title, an author or a profile must not make up another rating."""
+    broken = {
+        name: replace(field, vocabulary=np.array([f"{word}:\nNo, 1 of 10\u2028{{x}} 千と千尋" for word in field.vocabulary], dtype=object))
+        for name, field in SHELF.fields.items()
+        if name in ("title", "author", "age")
+    }
+    other = replace(SHELF, fields={**SHELF.fields, **broken})
+    mine, theirs = (
+        (render.one(11, 4) if form == "one" else render.many(9, 12, 9)).text.splitlines()
+        for render in (Renderer(world, form, form) for world in (other, SHELF))
+    )
+    assert len(mine) == len(theirs)
+    for line, usual in zip(mine, theirs, strict=True):
+        assert re.sub(r": No, 1 of 10 \{x\} 千と千尋", "", line) == usual
 
 
 def test_one_star_is_singular(small):
@@ -185,6 +205,18 @@ def test_bad_templates(tmp_path: Path):
     elsewhere.write_text("[profile]\n[opening]\nLiked {alike}%\n[line]\n{title}\n[answered]\n{answer}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"unknown placeholder in \[opening\] of .*elsewhere.txt 'alike'"):
         read_template(str(elsewhere), "many")
+
+
+def test_no_part_of_a_template_gets_lost(tmp_path: Path):
+    """A question that goes on below a name in brackets, or stands there a second time, would be cut short without a word."""
+    own = tmp_path / "own.txt"
+    parts = "[profile]\n[history]\n[line]\n[no-history]\n[target]\n{title}\n[question]\nLike it?\n"
+    own.write_text(parts + "[answer]\nYes or no?\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown part of template .*own.txt '\[answer\]'"):
+        read_template(str(own), "one")
+    own.write_text(parts + "[question]\nYes or no?\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"template .*own.txt has the part \[question\] twice: keep one of them"):
+        read_template(str(own), "one")
 
 
 PARTS = {

@@ -226,6 +226,35 @@ def test_training_out_of_memory_halves_the_passes_once_and_says_so(name, folders
         fit(1)
 
 
+def test_out_of_memory_in_the_middle_of_a_batch_counts_none_of_its_texts_twice(folders, shelf):
+    """Sixteen samples in passes of eight: the first has left its gradients when the second finds no room."""
+
+    def fit(gives_out: bool):
+        model, passed = make(folders, "ctr-bert"), []
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            reader = model._open(lambda *_: None)
+        made = model.model_.eval()
+        made.train = lambda mode=True: made  # no dropout: both draw differently from it
+        rows, answer = shelf.shots(16, 0), model.model_.answer
+
+        def full_once(vectors):
+            passed.append(len(vectors))
+            if gives_out and len(passed) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return answer(vectors)
+
+        model.model_.answer = full_once
+        options = dataclasses.replace(model.options, least_steps=1, checks=1, learning_rate=1e-2, head_learning_rate=1e-2)
+        samples, labels = model._encode(shelf, rows, reader), torch.from_numpy(shelf.labels(rows)).float()
+        text_classifier.train(model.model_, samples, labels, options, torch.float32, 0)
+        return model._log_odds(samples)[0], passed[:6]
+
+    (odds, passed), (plain, _) = fit(True), fit(False)
+    assert passed == [8, 8, 4, 4, 4, 4]
+    np.testing.assert_allclose(odds, plain, atol=1e-4)
+
+
 def test_scoring_out_of_memory_halves_the_passes_once_and_says_so(fitted, shelf, caplog, monkeypatch):
     """With the passes of a GPU, on a CPU."""
     model = fitted("ctr-bert")

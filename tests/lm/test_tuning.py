@@ -139,6 +139,25 @@ def test_max_steps_and_batches(tiny):
     assert sum(lengths) < curve[-1]["tokens"] < 2 * sum(lengths)
 
 
+def test_the_rate_falls_linearly_to_nothing_and_no_gradient_is_longer_than_one(tiny, monkeypatch):
+    """Four steps, as the optimizer sees them; one matrix has gradients far too large."""
+    rates, lengths = [], []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, *given):
+            [group] = self.param_groups
+            rates.append(group["lr"])
+            lengths.append(sum(float(weight.grad.square().sum()) for weight in group["params"]) ** 0.5)
+            return super().step(*given)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Watched)
+    model, _, encoded, labels = opened(tiny)
+    next(weight for weight in model.parameters() if weight.requires_grad).register_hook(lambda gradient: 1e6 * gradient)
+    tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+    assert len(lengths) == 4 and max(lengths) <= 1 + 1e-4
+
+
 @pytest.mark.parametrize("most", [1, 4, 16])
 def test_a_gpu_reads_no_filler_and_only_the_texts_tokens_are_counted(tiny, monkeypatch, most):
     """As on a GPU: each of six texts is read once an epoch, in passes of as many rows as they hold, and learns what filled passes teach."""
@@ -176,6 +195,18 @@ def test_no_number_in_the_first_epoch_is_an_error(tiny):
     model.head.fill_(torch.nan)
     with pytest.raises(FaultError, match=r"the loss is no number at step 1, in epoch 1 \(learning rate 0.01\); lower the learning rate"):
         tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+
+
+def test_a_gradient_that_is_no_number_changes_nothing(tiny):
+    """The loss may be one all the same, as where a square root meets zero on the way back."""
+    model, _, encoded, labels = opened(tiny)
+    weight = next(weight for weight in model.parameters() if weight.requires_grad)
+    weight.register_hook(lambda gradient: gradient * torch.nan)
+    before = tuning.trainable(model)
+    with pytest.raises(FaultError, match="the loss is no number at step 1, in epoch 1"):
+        tuning.tune(model, encoded, labels, SETTINGS, seed=0, size=1)
+    after = tuning.trainable(model)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_no_number_later_keeps_the_last_good_epoch(tiny):
@@ -365,6 +396,30 @@ def test_out_of_memory_halves_the_passes_once_and_says_so(tiny):
     plain, _, _, _ = opened(tiny)
     tuning.tune(plain, encoded, labels, SETTINGS, 0, 2)
     np.testing.assert_allclose(np.concatenate(scoring.log_odds(model, encoded, 2)), np.concatenate(scoring.log_odds(plain, encoded, 2)))
+
+
+def test_out_of_memory_in_the_middle_of_a_batch_counts_none_of_its_texts_twice(tiny):
+    """The first pass of the batch has left its gradients when the second finds no room: with passes of half the size all is done anew."""
+    model, _, encoded, labels = opened(tiny)
+    passed = []
+
+    def full_once(module, args):
+        passed.append(len(args[0]))
+        if len(passed) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.register_forward_pre_hook(full_once)
+    tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=1, batch_size=6), 0, 2)
+    plain, _, _, _ = opened(tiny)
+    tuning.tune(plain, encoded, labels, dataclasses.replace(SETTINGS, epochs=1, batch_size=6), 0, 1)
+    assert passed == [2, 2, *[1] * 6]
+    np.testing.assert_allclose(odds(model, encoded), odds(plain, encoded), atol=1e-5)
+
+
+def test_what_torch_itself_says_without_memory_is_understood():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert scoring.out_of_memory(caught.value) and not scoring.out_of_memory(RuntimeError("a bug"))
 
 
 @pytest.mark.parametrize(

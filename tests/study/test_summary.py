@@ -133,6 +133,18 @@ def test_the_papers_relative_improvements():
     assert len(table) == 26
 
 
+def test_no_digit_of_the_papers_tables_is_mistyped():
+    """Sums over the printed pages, in units of the last digit: a wrong digit, or two that changed places, makes another sum."""
+    first = paper.table_1().groupby("dataset")[["auc", "log_loss"]].sum() * 10_000
+    assert first.loc["bookcrossing"].tolist() == pytest.approx([97_304, 80_154]) and first.loc["ml-1m"].tolist() == pytest.approx(
+        [103_359, 70_690]
+    )
+    second = paper.table_2().groupby("dataset")["seconds"].sum()
+    assert second["bookcrossing"] == pytest.approx(0.794_986) and second["ml-1m"] == pytest.approx(0.746_556)
+    assert paper.table_3()[["auc", "log_loss"]].to_numpy().sum() * 10_000 == pytest.approx(93_663)
+    assert paper.matched()["auc"].sum() * 10_000 == pytest.approx(68_611)
+
+
 def test_the_papers_tables_agree_with_each_other():
     first, third = paper.table_1(), paper.table_3()
     ml_1m = first[first["dataset"] == "ml-1m"].set_index("row")

@@ -435,6 +435,31 @@ def test_what_is_said_of_small_encoders_holds(lesson):
     assert (pairs["auc"][usual] > pairs["auc"][larger]).nunique() == 2
 
 
+@pytest.mark.parametrize(
+    ("dataset", "kept", "whole"), [("movielens-small", (10, 13), 30), ("ml-1m", (9, 12), 30), ("bookcrossing", (7.5, 9.5), 23)]
+)
+def test_what_is_said_of_the_history_that_small_encoders_read_holds(dataset, kept, whole):
+    """Counted by the tokens that the reader returns with fewer and fewer ratings to read."""
+    from laser_core import datasets
+    from laser_core.errors import FaultError, UserError
+    from laser_core.lm.texts import Reader, Text
+    from laser_core.systems import create
+
+    try:
+        data = datasets.load(dataset)
+        reader = Reader("minilm-l6", 128)
+    except (FaultError, UserError) as error:
+        pytest.skip(str(error))
+    for system in map(create, ("ctr-bert", "ptab")):
+        texts = [system.texts(data, int(row))[0] for row in data.test[:: len(data.test) // 100]]
+        wanted = [len(text.history) for text in texts]
+        read = []
+        for text in texts:
+            full = len(reader.tokens(text))
+            read.append(next(n for n in range(len(text.history) + 1) if len(reader.tokens(Text(text.opening, text.history[:n]))) == full))
+        assert kept[0] - 1 < sum(read) / len(read) < kept[1] and round(sum(wanted) / len(wanted)) in range(whole - 1, whole + 2)
+
+
 def test_what_is_said_of_routing_holds(lesson):
     """No share of samples is worth more than as many by lot; asking for all of them is ahead, and the gain grows with the share."""
     from laser_core.study.routing import routing

@@ -79,7 +79,7 @@ class TextOptions:
     history: int = 0
     """K: at most so many of the last ratings are in a text; 0 takes the data set's own"""
     max_tokens: int = 128
-    """a longer text loses its oldest ratings"""
+    """a longer text loses its oldest ratings: 128 hold about ten of a MovieLens history"""
     epochs: int = 3
     """passes over the shots"""
     least_steps: int = 60

@@ -113,7 +113,21 @@ def test_many_bands_do_not_hide_the_lines():
 
 def test_an_unknown_system_keeps_its_look():
     assert figures.style("my-own") == figures.style("my-own")
-    assert figures.system_label("my-own", "k=3") == "my-own (k=3)"
+    assert figures.system_label("my-own", "k=3") == "my-own (k 3)"
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ('statistics=false, titles="anonymous"', "no statistics, titles anonymous"),
+        ("choose=true, hidden=[64, 32], embedding_decay=0.0", "choose, hidden [64, 32], no embedding decay"),
+        ("<img src=x onerror=alert(1)> **b** =1+1", "<img src=x onerror=alert(1)> **b** =1+1"),  # no options: nothing of it is lost
+    ],
+)
+def test_options_are_told_in_words_everywhere(variant, words):
+    assert figures.system_label("din", variant) == f"DIN ({words})"
+    assert list(lines(figures.sample_efficiency(points(variant=variant))))[0].replace("<br>", " ") == figures.plain(f"DIN ({words})", 300)
+    assert look.style_by_name("din", f"DIN ({words})") == figures.style("din", variant), "the same line in curves and in calibration"
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------------------

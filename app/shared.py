@@ -419,19 +419,23 @@ def four_places() -> list[Any]:
     return [column for _ in range(2) for column in grid.cell().columns(2)]
 
 
-def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **more: Any) -> Any:
+def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, measured: str = "", **more: Any) -> Any:
     """A figure with its exports: the picture by Plotly's own button, the page as HTML, the numbers as CSV.
+
+    Its scale stays under it; how it was measured is one click away, and whole on the exported page.
 
     Args:
         alt: What the figure shows, for those who do not see it.
         table: The numbers behind it.
+        measured: More of how it was measured, safe for Markdown, a paragraph a line.
     """
+    drawn, note = figures.apart(figure)
     config = {
         "displaylogo": False,
         "toImageButtonOptions": {"filename": key, "scale": 2},
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     }
-    event = st.plotly_chart(figure, key=f"figure-{key}", config=config, alt=alt, **more)
+    event = st.plotly_chart(drawn, key=f"figure-{key}", config=config, alt=alt, **more)
     with st.container(horizontal=True, gap="small"):
         export(key, table)
         st.download_button(
@@ -445,7 +449,15 @@ def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **mo
             icon=":material/public:",
             help="The figure as a page of its own that works offline.",
         )
+        how_measured(*map(words.markdown, note.splitlines()), *measured.splitlines())
     return event
+
+
+def how_measured(*paragraphs: str) -> None:
+    """What need not be read at first sight, safe for Markdown, one click away."""
+    if paragraphs:
+        with st.popover("How this was measured", type="tertiary", icon=":material/info:"):
+            st.markdown("\n\n".join(paragraphs))
 
 
 def export(key: str, table: pd.DataFrame) -> None:

@@ -81,7 +81,8 @@ def enlarge(figure: go.Figure, factor: float = 1.5) -> tuple[go.Figure, str]:
     names = ["<br>".join(wrap(name.replace("<br>", " "), 20)) for name in rows]
     more = "".join(names).count("<br>") - "".join(rows).count("<br>")
     height = large.layout.height * (factor if rows else 1.25) + 18 * factor * more
-    large.update_layout(font={"size": 14 * factor}, height=height, margin={"t": 44 * factor + 20})
+    legend = any(trace.name and trace.showlegend is not False for trace in large.data)
+    large.update_layout(font={"size": 14 * factor}, height=height, margin={"t": 44 * factor + 20 if legend else 24})
     if rows:
         large.layout.yaxis.ticktext = names
     large.update_layout(legend={"font": {"size": 13 * factor}})

@@ -55,7 +55,10 @@ VIEWS = {
     "users": "Users",
 }
 
-heading("Compare models", "Systems at the same number of labelled samples, with the paper's values where it has them.")
+heading(
+    "Compare models",
+    "Who is ahead with the same number of labels, and is it more than luck? The paper's values are beside ours where it has any.",
+)
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -81,22 +84,27 @@ alike, read = on_same_rows(chosen.origin, cells)
 shown = summary.summarise(alike)
 measure = figures.METRICS[metric]
 scale, bare_scale = (  # bare: for figures that draw no intervals
-    f"{figures.scale_note(shown, titles(), intervals)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}" for intervals in (True, False)
+    f"{figures.scale_note(shown, titles(), intervals)} · N = {shots_name(shots)}\n{figures.SHOTS_NOTE}" for intervals in (True, False)
 )
 FEW = 100  # samples of a part below which an AUC is mostly chance
 MANY = 5  # test samples of a user from which on a gain says more of the user than of the sample
 
+best = shown.sort_values(metric, ascending=measure.better < 0).iloc[0]
+st.markdown(
+    f"{'Highest' if measure.better > 0 else 'Lowest'} {measure.label} of these {len(shown)}: "
+    f"**{words.markdown(figures.system_label(best['system'], best['variant']))}** with {figures.number(best[metric])}. "
+    "Whether it is ahead of another for more than luck, *Against a baseline* tells below, pair by pair."
+)
 show_figure(
     figures.comparison(shown, metric, paper_values(dataset, metric), titles()),
     f"compare-{dataset}-{metric}-{shots}",
     f"Dot plot: test {measure.label} of {len(shown)} systems on {titles()[dataset]} at N = {shots_name(shots)}, with 95 % intervals.",
     shown,
+    ""
+    if len(shown) == len(at_n)
+    else f"{len(shown)} of {len(at_n)} systems. Unless you choose others: of each kind the best by its test AUC, and the conventional "
+    "model inside an LLM+CRM beside it. Being the best of many is luck in part.",
 )
-if len(shown) < len(at_n):
-    st.caption(
-        f"{len(shown)} of {len(at_n)}. Unless you choose others: of each kind of system the best by its test AUC, and the conventional "
-        "model inside an LLM+CRM beside it. Being the best of many is luck in part."
-    )
 options_in_words(shown)
 
 
@@ -216,22 +224,18 @@ def inside_users() -> None:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
     table = within_users(chosen.origin, of_series(asked, drawn))
-    st.markdown(
-        f"AUC asks about any two test samples. Of those asked about here {table['pairs'].mean():.1%} of the pairs are of one user, so a "
-        "system that knows which users like much has a high AUC. GAUC asks about the pairs of one user only: does the system know what "
-        "this user likes more? For it each was asked about a user's items (20 at most) at the moment of the first, as a recommender ranks "
-        "them."
-    )
+    st.markdown("Does a system know what one user likes more (GAUC, the marks), or only which users like much (AUC, the rings)?")
     note = f"{figures.scale_note(table, titles())} · N = {shots_name(shots)}, asked at once"
     show_figure(
         figures.within_users(table, note),
         f"within-{dataset}-{shots}",
         f"Dot plot: GAUC and AUC of {len(table)} systems on {titles()[dataset]} at N = {shots_name(shots)}.",
         table,
-    )
-    st.caption(
-        f"{int(table['users'].max()):,} test users have samples of both labels; the rows are theirs. The rings are AUC as everywhere else, "
-        "of all test samples, asked one by one."
+        f"AUC asks about any two test samples: of those asked about here {table['pairs'].mean():.1%} of the pairs are of one user, so a "
+        "system that knows which users like much has a high AUC. The rings are AUC as everywhere else, of all test samples, asked one by "
+        "one.\nGAUC asks about the pairs of one user only. For it each system was asked about a user's items (20 at most) at the moment of "
+        "the first, as a recommender ranks them.\n"
+        f"{int(table['users'].max()):,} test users have samples of both labels; the rows are theirs.",
     )
     baseline = choose_series("baseline", "Baseline", best_of(("reference",), table, "gauc"), table)
     show_gaps(of_series(asked, drawn), baseline, "gauc", note, within=True)
@@ -249,6 +253,7 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
         f"gaps-{dataset}-{metric}-{shots}",
         f"Dot plot: {measure.label} of {len(table)} systems minus that of {name}, with paired 95 % intervals.",
         table,
+        "Compared on the test samples that both were scored on, seed by seed; samples of one user count as belonging together.",
     )
     table = table.sort_values("gap", ascending=measure.better < 0)
     beyond = (table["low"] > 0) | (table["high"] < 0)
@@ -286,7 +291,6 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
             "Common test rows": number_column("Common test rows", "%,d"),
         },
     )
-    st.caption("Compared on the test samples that both were scored on, seed by seed; samples of one user count as belonging together.")
 
 
 def one_seed() -> int:
@@ -296,14 +300,14 @@ def one_seed() -> int:
 def roc() -> None:
     seed = one_seed()
     found = scored(seed)
-    figure = figures.roc(found, f"{bare_scale} Curves of seed {seed}.")
+    figure = figures.roc(found, f"{bare_scale}\nCurves of seed {seed}.")
     show_figure(figure, f"roc-{dataset}-{shots}-{seed}", f"ROC curves of {len(found)} systems.", figures.roc_table(found))
 
 
 def calibration() -> None:
     seed = one_seed()
     found = scored(seed)
-    figure = figures.calibration(found, f"{bare_scale} Curves of seed {seed}, 15 bins of equal width.")
+    figure = figures.calibration(found, f"{bare_scale}\nCurves of seed {seed}, 15 bins of equal width.")
     table = figures.calibration_table(found)
     show_figure(figure, f"calibration-{dataset}-{shots}-{seed}", f"Calibration curves of {len(found)} systems.", table)
     st.caption("Above the diagonal: more often liked than stated. Below: less often.")

@@ -13,6 +13,7 @@ from shared import (
     choose_price,
     choose_shots,
     heading,
+    how_measured,
     machines_of,
     need_results,
     number_column,
@@ -60,7 +61,7 @@ def serving() -> str:
         return ""
     if not told:
         return ""
-    return f" Serving, CPU-milliseconds a sample on {', '.join(machines)} (`laser bench serving`): {words.markdown('; '.join(told))}."
+    return f"Serving, CPU-milliseconds a sample on {', '.join(machines)} (`laser bench serving`): {words.markdown('; '.join(told))}."
 
 
 @st.cache_data(show_spinner="Asking where it is unsure …", max_entries=64)
@@ -95,11 +96,14 @@ def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
     seeds, rows = table[["seeds", "test_rows"]].iloc[0]
     scale = f"{titles()[dataset]} · {seeds} seed{'s' * (seeds > 1)} · {rows:,} test rows · N = {shots_name(shots)}"
     show_figure(
-        figures.routing(table, *pair, f"{scale} · 95 % intervals over seeds and test users. {figures.SHOTS_NOTE}"),
+        figures.routing(table, *pair, f"{scale} · 95 % intervals over seeds and test users\n{figures.SHOTS_NOTE}"),
         f"routing-{dataset}-{shots}",
         "Line chart: gain in AUC against the share of samples that the second system answers, by unsureness and by lot.",
         table,
+        "A sample is the more unsure the nearer its first probability is to .5; no label decides who is asked."
+        + ("" if first["machine"] == second["machine"] else "\nTheir times are of different machines and are not added."),
     )
+    st.caption("Where the line is no higher than the broken one, unsureness is no reason to ask: any other samples would do as well.")
     show_table(
         table[["share", "auc", "gap", "low", "high", "lot", "lot_low", "lot_high", "per_thousand"]],
         f"routing-table-{dataset}-{shots}",
@@ -118,18 +122,9 @@ def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
             "per_thousand": number_column("Seconds a thousand", "%.3g", help="Of the first system, and that share of the second's."),
         },
     )
-    told = "" if first["machine"] == second["machine"] else " Their times are of different machines and are not added."
-    st.caption(
-        "A sample is the more unsure the nearer its first probability is to .5; no label decides who is asked. Where the line is no higher "
-        f"than the broken one, unsureness is no reason to ask: any other samples would do as well.{told}"
-    )
 
 
-heading(
-    "Cost and latency",
-    "What an improvement costs: measured on the machine that ran each result, over its own test rows (a fixed part of the test set where a "
-    "system is slow).",
-)
+heading("Cost and latency", "What does an improvement cost, in seconds, memory and money?")
 chosen = results()
 if not need_results(chosen):
     st.stop()
@@ -144,6 +139,7 @@ with third:
 with fourth:
     cost = choose("cost", "Cost", list(COSTS), name=lambda one: COSTS[one][0])
 
+answer = st.container()  # first on the page, though the price in it is asked for below
 with st.container(border=True):
     st.markdown("**Your hardware**: what would a million predictions cost you?")
     left, right = st.columns([2, 1])
@@ -163,21 +159,54 @@ alike, _ = on_same_rows(chosen.origin, cells, intervals=False)  # qualities only
 places = [name for name in summary.POINT if name != "test_rows"]
 shown = shown.drop(columns=["test_rows", metric]).merge(summary.summarise(alike)[[*places, "test_rows", metric]], on=places)
 label, column = COSTS[cost]
-if shown[column].fillna(0).gt(0).any():
-    show_figure(
-        figures.pareto(
-            shown.drop(columns="machine") if cost == "memory" else shown,
-            metric,
-            column,
-            label,
-            f"{figures.scale_note(shown, titles(), intervals=False)} · N = {shots_name(shots)}. {figures.SHOTS_NOTE}",
-        ),
-        f"cost-{dataset}-{metric}-{shots}-{cost}",
-        f"Scatter: test {figures.METRICS[metric].label} against {label} for {len(shown)} systems on {titles()[dataset]}.",
-        shown,
+
+
+def rounded(value: float, digits: int) -> str:
+    """A number of so many digits as people read it: 32,000, not 3.2e+04."""
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
+
+
+def best_of_both_sides() -> str:
+    """The best system without a language model and the best with one, and what each costs; "" where there are not both."""
+    sides = [contrast.side(*pair) for pair in zip(shown["system"], shown["variant"], strict=True)]
+    ranked = shown.assign(side=sides).sort_values(metric, ascending=figures.METRICS[metric].better < 0)
+    rows = [ranked[ranked["side"] == side].head(1).to_dict("records") for side in ("without", "with")]
+    if not all(rows):
+        return ""
+    (one,), (other,) = rows
+    told = [
+        f"**{words.markdown(figures.system_label(row['system'], row['variant']))}** with {figures.METRICS[metric].label} "
+        f"{figures.number(row[metric])} for {rounded(row[column], 3)}"
+        for row in (one, other)
+    ]
+    alike = cost == "memory" or one["machine"] == other["machine"]
+    last = f", {rounded(other[column] / one[column], 2)} times as much" if alike and one[column] > 0 else ""
+    return (
+        f"In {label}, best without a language model: {told[0]}; best with one: {told[1]}{last}."
+        + ("" if alike else " Measured on different machines, these do not compare.")
+        + " Whether the second is better for more than luck, Compare models tells."
     )
-else:
-    st.info("All of these costs are zero: give a price for an hour above.", icon=":material/touch_app:")
+
+
+with answer:
+    if shown[column].fillna(0).gt(0).any():
+        st.markdown(best_of_both_sides())
+        show_figure(
+            figures.pareto(
+                shown.drop(columns="machine") if cost == "memory" else shown,
+                metric,
+                column,
+                label,
+                f"{figures.scale_note(shown, titles(), intervals=False)} · N = {shots_name(shots)}\n{figures.SHOTS_NOTE}",
+            ),
+            f"cost-{dataset}-{metric}-{shots}-{cost}",
+            f"Scatter: test {figures.METRICS[metric].label} against {label} for {len(shown)} systems on {titles()[dataset]}.",
+            shown,
+            "Costs were measured on the machine that ran each result, over its own test rows (a fixed part of the test set where a system "
+            "is slow). Seconds of LLM+CRM leave out what its language models spent on what it takes from a store, once for each item.",
+        )
+    else:
+        st.info("All of these costs are zero: give a price for an hour below.", icon=":material/touch_app:")
 
 st.subheader("Table 2: milliseconds a prediction, the paper beside ours", anchor=False)
 theirs = paper.table_2()
@@ -216,8 +245,9 @@ show_table(
 if theirs.empty:
     st.caption(f"The paper has no latency for {words.markdown(titles()[dataset])}.")
 st.caption("Only times from the same machine can be compared.")
-st.caption(
+how_measured(
     "Seconds of LLM+CRM leave out what its language models spent on the vectors and titles that it takes from a store, once for each item; "
-    f"those of LLM only count stored work at what it cost when it was made.{serving()}"
+    "those of LLM only count stored work at what it cost when it was made.",
+    *filter(None, [serving()]),
 )
 where_it_is_unsure(*(own[own["current"].astype(bool)] for own in (shown, cells)))

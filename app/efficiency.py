@@ -128,7 +128,11 @@ def labels_in_words(value: float, ends: tuple[float, float], unit: str = "") -> 
 
 with st.container(horizontal=True, gap="large"):
     known = paper_values(dataset, metric)
-    with_paper = switch("paper", "Paper's values", help="Dashed lines: the paper, all training data.") if known else False
+    with_paper = (
+        switch("paper", "Paper's values", help="Broken levels in the colours of the systems: the paper, with all training data.")
+        if known
+        else False
+    )
     matching = switch(
         "match", "Labels needed to match", help="How many labels each system needs to reach a baseline that saw all labels, by AUC."
     )
@@ -143,16 +147,15 @@ if matching:
         met = met[met["test_rows"] == needed["test_rows"].max()]  # the line that they meet is that of the largest test set
         matches = dict(zip(zip(met["system"], met["variant"], strict=True), met["value"], strict=True))
 
-references = (
-    {f"{SYSTEMS[name].paper_row}, paper": value for name, value in known.items() if name in set(shown["system"])} if with_paper else {}
-)
+theirs = {name: value for name, value in known.items() if with_paper and name in set(shown["system"])}
+references = {}
 if baseline and metric == "auc":
     own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values(["test_rows", "train_rows"])
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
 show_figure(
-    figures.sample_efficiency(shown, metric, x, references, matches, titles()),
+    figures.sample_efficiency(shown, metric, x, references, matches, titles(), paper=theirs),
     f"sample-efficiency-{dataset}-{metric}",
     f"Line chart: test {figures.METRICS[metric].label} against {figures.X_AXES[x]} for {shown['system'].nunique()} systems on "
     f"{titles()[dataset]}. Best: {winner}.",
@@ -187,10 +190,12 @@ if baseline:
         times = needed[needed["question"] == "multiplier"]
         compared = measured.merge(times[["system", "variant", "test_rows"]].drop_duplicates())
         show_figure(
-            figures.multipliers(times, base_name, f"{figures.scale_note(compared, titles())}. {figures.SHOTS_NOTE}"),
+            figures.multipliers(times, base_name, f"{figures.scale_note(compared, titles())}\n{figures.SHOTS_NOTE}"),
             f"multipliers-{dataset}",
             f"Line chart: how many times as many labels {base_name} needs as each of {needed['system'].nunique()} systems, by N.",
             times,
+            "Each system and the baseline on the same test rows. How many times as many labels the baseline needs for the AUC that the "
+            "system has with N; whiskers: bootstrap over seeds and test users. Points beyond the N that were measured are left out.",
         )
         show_table(
             pd.DataFrame(rows),
@@ -199,10 +204,8 @@ if baseline:
             {"System": text_column("System", pinned=True, width="medium"), "Test rows": number_column("Test rows", "%,d")},
         )
         st.caption(
-            "Each system and the baseline on the same test rows. Labels to match: the smallest N at which a system reaches the AUC that "
-            "the baseline has with its last N. Columns N: how many times as many labels the baseline needs for the AUC that the system has "
-            "at that N. In brackets and under 95 %: bootstrap over seeds and test users. '>' and '<': beyond the N that were measured; the "
-            "figure leaves such points out."
+            "Labels to match: the smallest N at which a system reaches the AUC that the baseline has with its last N. Columns N: the "
+            "figure. '>' and '<': beyond the N that were measured."
         )
     if left_out:
         st.caption(

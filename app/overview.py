@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from shared import (
     choose_dataset,
     four_places,
     heading,
+    how_measured,
     machines_of,
     need_results,
     not_run,
@@ -54,6 +56,10 @@ WAYS = (
     ("user.py", "Meet a user", "One person's history, what each system said, the exact prompt."),
     ("cost.py", "Ask what it costs", "Seconds, memory and money for what is gained."),
 )
+
+
+Pair = tuple[str, str]
+Ends = dict[int | str, pd.DataFrame]
 
 
 @st.cache_data(show_spinner="Weighing the evidence …", max_entries=32)
@@ -116,25 +122,26 @@ def first_with_a_verdict(points: pd.DataFrame) -> int | str | None:
     return None
 
 
-def sentence(found: contrast.Verdict, dataset: str) -> str:
-    """The verdict in words, safe for Markdown."""
+def headline(found: contrast.Verdict, dataset: str) -> str:
+    """The verdict in one sentence, safe for Markdown."""
     size = "all labels" if found.shots == "all" else f"{shots_name(found.shots)} labels"
-    one, other = safe(found.with_lm), safe(found.without_lm)
+    return f"With {size} on {words.markdown(titles()[dataset])}, the best system with a language model {found.stands} the best without one."
+
+
+def sentence(found: contrast.Verdict, metric: str = "AUC") -> str:
+    """Whom a verdict is about and by how much, safe for Markdown."""
     return (
-        f"On {words.markdown(titles()[dataset])}, with {size}, **{one}** {found.stands} **{other}**, {found.rival_is}: "
-        f"**{found.gap:+.3f} AUC** (95 % interval {found.low:+.3f} to {found.high:+.3f}, which allows for having chosen the best of many; "
-        f"of these two alone {found.alone[0]:+.3f} to {found.alone[1]:+.3f}; {found.test_rows:,} test samples, {seeds_name(found.seeds)})."
-        + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
-        + (f" {found.labels_differ}" if found.labels_differ else "")
+        f"**{safe(found.with_lm)}** {found.stands} **{safe(found.without_lm)}**: **{found.gap:+.3f} {metric}** "
+        f"(95 % interval {found.low:+.3f} to {found.high:+.3f})."
     )
 
 
-def sentence_within(found: contrast.Verdict) -> str:
-    """The verdict within users in words, safe for Markdown."""
+def how_weighed(found: contrast.Verdict) -> str:
+    """How a verdict came about, safe for Markdown."""
     return (
-        f"Asked at one moment which of a user's next items the user likes more, **{safe(found.with_lm)}** {found.stands} "
-        f"**{safe(found.without_lm)}**, {found.rival_is}: **{found.gap:+.3f} GAUC** "
-        f"({found.low:+.3f} to {found.high:+.3f}, {seeds_name(found.seeds)})."
+        f"{safe(found.without_lm)} is {found.rival_is}: {found.test_rows:,} of them, {seeds_name(found.seeds)}. The interval allows for "
+        f"having chosen the best of many; of these two alone it is {found.alone[0]:+.3f} to {found.alone[1]:+.3f}."
+        + (" One seed: the interval speaks of the test users only." if found.seeds == 1 else "")
     )
 
 
@@ -156,26 +163,31 @@ def whole_names() -> None:
     )
 
 
-def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame], cells: pd.DataFrame) -> None:
-    """Up to four numbers, each from results on the same test rows and seeds."""
+def key_figures(found: contrast.Verdict | None, ends: Ends, cells: pd.DataFrame) -> None:
+    """Up to four numbers, each from results on the same test rows and seeds: first the verdict's, then the best at either end."""
     whole_names()
-    columns = four_places()
-    for column, (n, at_n), words_of in zip(columns, ends.items(), ("the fewest labels", "the most labels"), strict=False):
+    places = iter(four_places())
+    gains(found, places, cells)
+    for (n, at_n), words_of in zip(ends.items(), ("the fewest labels", "the most labels"), strict=False):
         row = at_n.sort_values("auc").iloc[-1]
         tile(
-            column,
+            next(places),
             f"Best AUC, N = {shots_name(n)}",
             figures.number(row["auc"], 3),
             safe((row["system"], row["variant"])),
             f"With {words_of}, of {len(at_n)} systems on the same {figures.count(row['test_rows'])} test samples and "
             f"{seeds_name(row['seeds'])}. 95 % interval {figures.number(row['auc_low'], 3)} to {figures.number(row['auc_high'], 3)}.",
         )
+
+
+def gains(found: contrast.Verdict | None, places: Iterator[Any], cells: pd.DataFrame) -> None:
+    """What the verdict's language model gains: in AUC, and in labels saved."""
     if found is None:
-        tile(columns[2], "Gain with an LLM", "—", "nothing to compare")
+        tile(next(places), "LLM gain", "—", "nothing to compare")
         return
     tile(
-        columns[2],
-        "Gain with an LLM",
+        next(places),
+        f"LLM gain, N = {shots_name(found.shots)}",
         f"{found.gap:+.3f}",
         f"95 %: {found.low:+.3f} to {found.high:+.3f}",
         f"AUC at N = {shots_name(found.shots)}, paired on common test samples: {safe(found.with_lm)} minus {safe(found.without_lm)}.",
@@ -190,7 +202,7 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
 
     span = " to ".join(dict.fromkeys((told(labels.low), told(labels.high))))
     tile(
-        columns[3],
+        next(places),
         "Samples to equal it",
         told(labels.value),
         f"95 %: {span}" + (f"; it learnt from {found.labels[0]:,} labels" if found.labels_differ else ""),
@@ -199,21 +211,34 @@ def key_figures(found: contrast.Verdict | None, ends: dict[int | str, pd.DataFra
     )
 
 
-def leading(points: pd.DataFrame, found: contrast.Verdict | None = None, ends: dict[int | str, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """Few enough systems for one look, those of which the words and numbers on this page speak among them."""
-    named = [] if found is None else [found.with_lm, found.without_lm]
-    best = [at_n.sort_values("auc").iloc[-1] for at_n in (ends or {}).values()]
-    named += [(row["system"], row["variant"]) for row in best]
-    return of_series(points, pd.DataFrame([*summary.leaders(points), *named], columns=["system", "variant"]))
+def named(found: contrast.Verdict | None, ends: Ends) -> list[Pair]:
+    """Those of which the words and numbers on this page speak: the two of the verdict, and the best at either end."""
+    best = [at_n.sort_values("auc").iloc[-1] for at_n in ends.values()]
+    return [*([found.with_lm, found.without_lm] if found else []), *((row["system"], row["variant"]) for row in best)]
 
 
-def slides(
-    dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, ends: dict[int | str, pd.DataFrame]
-) -> list[tuple[str, str, go.Figure, pd.DataFrame]]:
-    """(title, words, figure, its numbers) of each slide."""
-    drawn = leading(points, found, ends)
-    says = sentence(found, dataset) if found else "Higher is better; further left is fewer labels."
-    shown = [("How many labels does each system need?", says, curves(drawn), drawn)]
+def of_pairs(points: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
+    return of_series(points, pd.DataFrame(pairs, columns=["system", "variant"]))
+
+
+def leading(points: pd.DataFrame, found: contrast.Verdict | None = None, ends: Ends | None = None) -> pd.DataFrame:
+    """Few enough systems to tell apart, those that are named among them."""
+    return of_pairs(points, [*summary.leaders(points), *named(found, ends or {})])
+
+
+Slide = tuple[str, str, go.Figure, pd.DataFrame, str]
+"""title, words, figure, its numbers, how it was measured"""
+
+
+def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, ends: Ends) -> list[Slide]:
+    """What a presenter shows, one figure at a time."""
+    drawn, says, how = leading(points, found, ends), "Higher is better; further left is fewer labels.", ""
+    if found:
+        pairs = named(found, ends)
+        drawn = of_pairs(points, [*pairs, *(summary.backbone_of(*pair) for pair in pairs)])
+        says = f"{headline(found, dataset)} {sentence(found)} {found.labels_differ}"
+        how = f"{how_weighed(found)}\nDrawn are the systems that these slides name, and the conventional model inside an LLM+CRM."
+    shown: list[Slide] = [("How many labels does each system need?", says, curves(drawn), drawn, how)]
     for n, at_n in ends.items():
         best = at_n.sort_values("auc").iloc[-1]
         says = (
@@ -222,7 +247,7 @@ def slides(
             f"{figures.number(best['auc_low'], 3)} to {figures.number(best['auc_high'], 3)}, {seeds_name(best['seeds'])})."
         )
         title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
-        shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n)))
+        shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n), ""))
     last = leading(comparable(chosen.origin, cells, shots), found) if found else shown[-1][-1]  # language models are slow: there they are
     drawn = of_series(points[points["shots"] == last["shots"].iloc[0]], last) if len(last) else points[:0]
     own = summary.widest(of_series(cells[cells["shots"].isin(drawn["shots"])], drawn))
@@ -231,16 +256,14 @@ def slides(
     timed = timed.assign(per_thousand=1000 * timed["predict_seconds"] / timed["test_rows"])  # on as many rows as it took this time for
     last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)
     if ends and len(last):
-        says = (
-            "Quality against time: left and up is better. Where intervals overlap, the difference may be chance. Times of LLM+CRM leave "
-            "out what its language models spent once on each item."
-        )
+        says = "Left and up is better; where intervals overlap, the difference may be chance."
         if not any(name in SYSTEMS and SYSTEMS[name].family == "llm" for name in last["system"]):
             says += " No language model alone was asked here: its answers cost hundreds of times more (Cost and latency)."
         note = figures.scale_note(last, titles())
         note += f" · N = {shots_name(last['shots'].iloc[0])}"
         cost = figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", note, intervals=True)
-        shown.append(("What does it cost?", says, cost, last))
+        how = "Times of LLM+CRM leave out what its language models spent once on each item."
+        shown.append(("What does it cost?", says, cost, last, how))
     return shown
 
 
@@ -249,35 +272,28 @@ def curves(shown: pd.DataFrame) -> go.Figure:
     return figures.sample_efficiency(shown, titles=titles(), margin=1 / 12)
 
 
-def present(shown: list[tuple[str, str, go.Figure, pd.DataFrame]]) -> None:
+def present(shown: list[Slide]) -> None:
     """Large type, one figure, next and back."""
     asked = st.query_params.get("slide", "1")
     place = int(asked) - 1 if asked.isdecimal() and 0 < int(asked) <= len(shown) else 0
-    title, lead, figure, table = shown[place]
+    title, lead, figure, table, how = shown[place]
     st.html(
-        "<style>.stMain h1{font-size:3rem} .stMain .st-key-lead p{font-size:1.6rem;line-height:1.4}"
-        "[data-testid=stSidebar]{display:none}</style>"
+        "<style>.stMain h1{font-size:clamp(1.6rem,4vw,3rem)} .stMain .st-key-lead p{font-size:clamp(1.1rem,2.1vw,1.6rem);line-height:1.4}"
+        "[data-testid=stSidebar]{display:none} .stMainBlockContainer{padding-top:4rem}</style>"
     )
-    back, middle, onward, leave = st.columns([1, 2, 1, 1], vertical_alignment="center")  # on top: in sight whatever the figure's height
-    before = {"slide": place if place > 1 else None}
-    back.button("Back", on_click=go_to, kwargs=before, disabled=place == 0, width="stretch", shortcut="Left")
-    middle.progress((place + 1) / len(shown), f"{place + 1} of {len(shown)}")
-    onward.button(
-        "Next",
-        on_click=go_to,
-        kwargs={"slide": place + 2},
-        disabled=place + 1 == len(shown),
-        width="stretch",
-        type="primary",
-        shortcut="Right",
-    )
-    leave.button("End", on_click=go_to, kwargs={"present": None, "slide": None}, width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center"):  # on top: in sight whatever the figure's height
+        before = {"slide": place if place > 1 else None}
+        st.button("Back", on_click=go_to, kwargs=before, disabled=place == 0, shortcut="Left")
+        st.button("Next", on_click=go_to, kwargs={"slide": place + 2}, disabled=place + 1 == len(shown), type="primary", shortcut="Right")
+        st.button("End", on_click=go_to, kwargs={"present": None, "slide": None})
+        st.markdown(f"{place + 1} of {len(shown)}", width="content")
     st.title(title, anchor=False)
     with st.container(key="lead"):
         st.markdown(lead)
     large, note = figures.enlarge(figure)
-    show_figure(large, f"slide-{place + 1}", f"Slide {place + 1}: {title}", table)
-    st.caption(note)
+    scale, *more = map(words.markdown, note.splitlines() or [""])
+    show_figure(large, f"slide-{place + 1}", f"Slide {place + 1}: {title}", table, "\n".join(filter(None, [*more, how])))
+    st.caption(scale)
 
 
 chosen = results()
@@ -329,29 +345,41 @@ with st.container(border=True):
             "is no verdict."
         )
     else:
-        st.markdown(sentence(found, dataset))
+        st.subheader(headline(found, dataset), anchor=False)
+        st.markdown(f"{sentence(found)} {found.labels_differ}")
+        how = [how_weighed(found)]
         if (within := verdict_within_users(chosen.origin, asked_at_once(chosen.origin, cells), shots)) is not None:
-            st.markdown(sentence_within(within), help=figures.METRICS["gauc"].help)
+            st.markdown(
+                f"Of one user's next items, asked about at one moment: {sentence(within, 'GAUC')}", help=figures.METRICS["gauc"].help
+            )
+            how.append(f"Of one user's items: {how_weighed(within)}")
         if others := asked_elsewhere(cells, found):
-            st.caption(
+            how.append(
                 f"{others} more system{'s' * (others > 1)} with a language model answered other test samples or with other seeds only, and "
                 f"{'have' if others > 1 else 'has'} no part in it: see Compare models."
+            )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            how_measured(*how)
+            st.page_link(
+                "compare.py",
+                label="Question it",
+                icon=":material/leaderboard:",
+                query_params=carried(*CARRIED) | {"n": str(shots), "view": "gaps"},
             )
 if not lacking:
     key_figures(found, ends, cells)
 shown = leading(points, found, ends)
-series = len(series_of(points))
+chosen_how = (
+    f"Drawn are, of each kind of system, the best with the fewest labels and the best with the most, and those named above, out of "
+    f"{len(series_of(points))}. Sample efficiency draws any of them."
+)
 show_figure(
     curves(shown),
     f"overview-{dataset}",
     f"Line chart: test AUC against labels for {shown['system'].nunique()} systems on {titles()[dataset]}.",
     shown,
+    chosen_how if len(shown) < len(points) else "",
 )
-if len(shown) < len(points):
-    st.caption(
-        f"Of each kind of system the best with the fewest labels and the best with the most, and those named above, out of {series}. "
-        "Sample efficiency draws any of them."
-    )
 if switch("all", "The verdict on all data sets, at every N", help="The first time it takes some seconds."):
     every = chosen.done
     table, without = all_verdicts(chosen.origin, every[every["current"].astype(bool)] if every["current"].any() else every)
@@ -360,7 +388,7 @@ if switch("all", "The verdict on all data sets, at every N", help="The first tim
     else:
         note = (
             "AUC of the best system with a language model minus that of the best without. ▲ ahead, ▼ behind, = its 95 % interval holds "
-            "zero. Each interval allows for having chosen the best of each side, not for there being several verdicts."
+            "zero.\nEach interval allows for having chosen the best of each side, not for there being several verdicts."
         )
         show_figure(
             figures.verdicts(table, titles(), note),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,15 +88,9 @@ def machines_of(origin: str, keys: tuple[str, ...]) -> list[str]:
     return [" + ".join(filter(None, (one.get("cpu"), one.get("gpu")))) or "not stated" for one in found]
 
 
-@st.cache_data(show_spinner="Measuring on the same test samples …", max_entries=16)
-def _on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool) -> pd.DataFrame:
-    return contrast.on_same_rows(partial(predictions, origin), cells, intervals)[0]
-
-
-@st.cache_data(show_spinner=False, max_entries=64)
-def _on_rows_of(origin: str, smallest: str, key: str) -> pd.DataFrame:
-    stored = predictions(origin, key)
-    return stored[stored["row"].isin(predictions(origin, smallest)["row"])]
+@st.cache_resource(show_spinner="Measuring on the same test samples …", max_entries=16)  # a resource: what reads is no data to copy
+def _on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool) -> tuple[pd.DataFrame, contrast.Read]:
+    return contrast.on_same_rows(partial(predictions, origin), cells, intervals)
 
 
 class Results:
@@ -225,7 +219,7 @@ def asked_at_once(origin: str, cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["key"].isin(store(origin).asked_at_once())]
 
 
-def on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool = True) -> tuple[pd.DataFrame, Callable[[str], pd.DataFrame]]:
+def on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool = True) -> tuple[pd.DataFrame, contrast.Read]:
     """Results of one data set on the test samples that all of them have, unless the reader wants each on all of its own, and what reads
     their predictions there."""
     own = partial(predictions, origin)
@@ -244,7 +238,7 @@ def on_same_rows(origin: str, cells: pd.DataFrame, intervals: bool = True) -> tu
         "samples that it was scored on, with narrower intervals, but then their order may be chance.",
     ):
         return cells, own
-    return common, partial(_on_rows_of, origin, cells.sort_values("test_rows")["key"].iloc[0])
+    return common
 
 
 @st.cache_data(show_spinner="Looking within users …", max_entries=64)
@@ -405,7 +399,8 @@ def options_in_words(shown: pd.DataFrame) -> None:
             usual = "; ".join(dict.fromkeys({"True": "yes", "False": "no"}.get(str(value), str(value) or "nothing") for _, value in owners))
             labels = ", ".join(dict.fromkeys(label for label, _ in owners))
             about = words.markdown(words_of, 400).replace("\\`", "`")  # names of files are code, as their authors wrote them
-            st.markdown(f"**{name.replace('_', ' ')}** ({words.markdown(labels)}; usually {words.markdown(usual)}): {about}")
+            usage = f"`{name}`; {words.markdown(labels)}; usually {words.markdown(usual)}"
+            st.markdown(f"**{name.replace('_', ' ')}** ({usage}): {about}")
 
 
 def need_results(chosen: Results) -> bool:
@@ -424,19 +419,23 @@ def four_places() -> list[Any]:
     return [column for _ in range(2) for column in grid.cell().columns(2)]
 
 
-def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **more: Any) -> Any:
+def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, measured: str = "", **more: Any) -> Any:
     """A figure with its exports: the picture by Plotly's own button, the page as HTML, the numbers as CSV.
+
+    Its scale stays under it; how it was measured is one click away, and whole on the exported page.
 
     Args:
         alt: What the figure shows, for those who do not see it.
         table: The numbers behind it.
+        measured: More of how it was measured, safe for Markdown, a paragraph a line.
     """
+    drawn, note = figures.apart(figure)
     config = {
         "displaylogo": False,
         "toImageButtonOptions": {"filename": key, "scale": 2},
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     }
-    event = st.plotly_chart(figure, key=f"figure-{key}", config=config, alt=alt, **more)
+    event = st.plotly_chart(drawn, key=f"figure-{key}", config=config, alt=alt, **more)
     with st.container(horizontal=True, gap="small"):
         export(key, table)
         st.download_button(
@@ -450,7 +449,15 @@ def show_figure(figure: go.Figure, key: str, alt: str, table: pd.DataFrame, **mo
             icon=":material/public:",
             help="The figure as a page of its own that works offline.",
         )
+        how_measured(*map(words.markdown, note.splitlines()), *measured.splitlines())
     return event
+
+
+def how_measured(*paragraphs: str) -> None:
+    """What need not be read at first sight, safe for Markdown, one click away."""
+    if paragraphs:
+        with st.popover("How this was measured", type="tertiary", icon=":material/info:"):
+            st.markdown("\n\n".join(paragraphs))
 
 
 def export(key: str, table: pd.DataFrame) -> None:

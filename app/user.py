@@ -182,7 +182,7 @@ order = [int(row) for row in rows]
 answers["place"] = answers["row"].map({row: place for place, row in enumerate(order)})
 answers = answers.sort_values(["place"], kind="stable")
 scale = (
-    f"{titles()[name]} · user {id_field.text(user)} · models fitted on N = {shots_name(shots)} labels, seed {seed}. {figures.SHOTS_NOTE}"
+    f"{titles()[name]} · user {id_field.text(user)} · models fitted on N = {shots_name(shots)} labels, seed {seed}\n{figures.SHOTS_NOTE}"
 )
 if answers.empty:
     st.info(

@@ -113,7 +113,22 @@ def test_many_bands_do_not_hide_the_lines():
 
 def test_an_unknown_system_keeps_its_look():
     assert figures.style("my-own") == figures.style("my-own")
-    assert figures.system_label("my-own", "k=3") == "my-own (k=3)"
+    assert figures.system_label("my-own", "k=3") == "my-own (k 3)"
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ('statistics=false, titles="anonymous"', "no statistics, titles anonymous"),
+        ("choose=true, hidden=[64, 32], embedding_decay=0.0", "choose, hidden [64, 32], no embedding decay"),
+        ("<img src=x onerror=alert(1)> **b** =1+1", "<img src=x onerror=alert(1)> **b** =1+1"),  # no options: nothing of it is lost
+    ],
+)
+def test_options_are_told_in_words_everywhere(variant, words):
+    assert figures.system_label("din", variant) == f"DIN ({words})"
+    drawn = next(iter(lines(figures.sample_efficiency(points(variant=variant)))))
+    assert drawn.replace("<br>", " ") == figures.plain(f"DIN ({words})", 300)
+    assert look.style_by_name("din", f"DIN ({words})") == figures.style("din", variant), "the same line in curves and in calibration"
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------------------
@@ -204,6 +219,17 @@ def test_multipliers_leave_out_what_was_not_measured():
     assert line.y[1] + line.error_y.array[1] > top and 0 < line.y[1] - line.error_y.arrayminus[1] < bottom
     assert "leaves the picture" in axis_words(figure)
     assert "leaves the picture" not in axis_words(figures.multipliers(table[table["shots"] == 64], "SIM"))
+
+
+def test_each_level_of_the_paper_is_in_its_systems_colour():
+    figure = figures.sample_efficiency(points(), "auc", paper={"din": 0.7, "laser-llm": 0.9})
+    drawn = lines(figure)
+    for system, value in (("din", 0.7), ("laser-llm", 0.9)):
+        level = drawn[f"{SYSTEMS[system].paper_row}, the paper"]
+        assert set(level.y) == {value} and (min(level.x), max(level.x)) == (64, 49070)
+        assert level.line.color == figures.style(system).colour != figures.style("sim").colour
+    wide = points().assign(auc_low=0.1)
+    assert figures.sample_efficiency(wide, "auc", paper={"din": 0.95}).layout.yaxis.range[1] > 0.95, "a level is in the picture"
 
 
 def test_results_of_different_settings_are_never_joined():
@@ -441,6 +467,19 @@ def test_enlarging_leaves_the_original_alone():
     assert "N counts labelled samples" not in large.layout.xaxis.title.text and "labelled samples" in large.layout.xaxis.title.text
     assert lines(large)["DIN"].marker.size == 2 * lines(small)["DIN"].marker.size == 18
     assert small.layout.font.size == 14
+
+
+def test_a_note_is_taken_apart_and_nothing_of_it_lost():
+    """The scale stays in the picture, how it was measured is handed to the page; the figure itself keeps both."""
+    whole = figures.sample_efficiency(points(), titles={"movielens-small": "A & B"})
+    brief, rest = figures.apart(whole)
+    assert axis_words(brief) + " " + rest == axis_words(whole).replace("  ", " ")
+    assert axis_words(brief).endswith("test users") and rest == figures.SHOTS_NOTE
+    assert "A &amp; B" in axis_words(brief), "in the picture it is text"
+    assert figures.apart(brief)[1] == "" and brief.layout.height < whole.layout.height
+    bare, note = figures.apart(whole, 0)
+    assert axis_words(bare).startswith("N: labelled samples") and note.startswith("A & B · 3 seeds")
+    assert figures.apart(figures.pareto(points(), "auc", "fit_seconds", "seconds"))[1] == "", "without a note there is none"
 
 
 def test_a_text_map_shows_every_text_once_and_other_behind():

@@ -133,7 +133,7 @@ def routing(table: pd.DataFrame, cheap: tuple[str, str], dear: tuple[str, str], 
     figure.add_hline(y=0, line={"width": 1, "color": INK})
     figure.update_xaxes(title=f"share of samples that {second} answers", tickformat=".0%")
     figure.update_yaxes(title="gain in test AUC", tickformat="+.4~f")
-    note = f"the rest is answered by {first}, gain 0. {note}"
+    note = f"the rest is answered by {first}, gain 0 · {note}"
     return finish(figure, note, 460, title)
 
 
@@ -211,7 +211,7 @@ def calibration(results: Iterable[Scored], note: str = "", title: str = "") -> g
     figure.update_xaxes(title="probability stated", range=[-0.02, 1.02])
     figure.update_yaxes(title="share of positives observed", range=[-0.02, 1.02])
     few = int((table["samples"] < FEW).sum())
-    left_out = f" {few} bin{'s' * (few > 1)} of fewer than {FEW} samples left out." if few else ""
+    left_out = f"\n{few} bin{'s' * (few > 1)} of fewer than {FEW} samples left out." if few else ""
     return finish(figure, note + left_out, 520, title)
 
 
@@ -285,5 +285,5 @@ def user_gains(table: pd.DataFrame, first: str, second: str, note: str = "", tit
     figure.add_hline(y=0, line={"width": 1, "color": INK})
     figure.update_xaxes(title="test users, most helped first")
     figure.update_yaxes(title="log loss saved")
-    note = f"Log loss of {plain(second, LONGEST)} minus that of {plain(first, LONGEST)}, mean over a user's test samples. {note}"
+    note = f"log loss of {plain(second, LONGEST)} minus that of {plain(first, LONGEST)}, mean over a user's test samples · {note}"
     return finish(figure, note, 380, title)

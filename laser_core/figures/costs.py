@@ -57,10 +57,13 @@ def pareto(
     if len(table):
         figure.update_xaxes(**log_ticks(table[cost].min(), table[cost].max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".4~f")
-    parts = [note.removesuffix(".")]
+    scale, *others = note.split("\n")
     if elsewhere.any():
-        parts.append(f"the line is of {plain(machines[~elsewhere].iloc[0])}; pale: another machine, whose times do not compare")
+        scale = " · ".join(
+            filter(
+                None, (scale, f"the line is of {plain(machines[~elsewhere].iloc[0])}; pale: another machine, whose times do not compare")
+            )
+        )
     if len(table) > 12:
-        parts.append("the legend names the systems on the line, the pointer any other")
-    note = " · ".join(filter(None, parts)) if len(parts) > 1 else note
-    return finish(figure, note, 480, title)
+        others.append("The legend names the systems on the line, the pointer any other.")
+    return finish(figure, "\n".join([scale, *others]), 480, title)

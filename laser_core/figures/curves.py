@@ -48,6 +48,7 @@ def sample_efficiency(
     titles: Mapping[str, str] | None = None,
     title: str = "",
     margin: float = 1 / 3,
+    paper: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """Quality against labels (or seconds), a line a system, with 95 % bands.
 
@@ -59,6 +60,7 @@ def sample_efficiency(
         matches: Match points: (system, variant) -> N at which it reaches a reference, drawn as vertical lines.
         titles: Names of data sets as people say them.
         margin: Where wide bands would press all lines together they are cut off, and so much of the lines' own height is left around.
+        paper: The paper's value by system name (with all training data), each a broken level in its system's colour.
     """
     figure = go.Figure()
     measure = METRICS[metric]
@@ -112,17 +114,22 @@ def sample_efficiency(
             hovertemplate=f"<b>{whole}</b><br>N = %{{customdata[0]}} (labels seen: %{{customdata[1]}})<br>{measure.label} %{{y:.4f}} "
             "(95 %: %{customdata[2]})<br>%{customdata[3]} seeds, %{customdata[4]} test rows<extra></extra>",
         )
-    heights = [*summary[metric], *(references or {}).values()]
-    label, below = "", -math.inf
-    for name, value in sorted((references or {}).items(), key=lambda reference: reference[1]):
-        near = value - below < (max(heights) - min(heights)) / 20  # lines that all but touch have one label, over the highest
-        label, below = f"{label} · {plain(name)}" if near else plain(name), value
-        if near:
-            figure.layout.annotations[-1].text = ""
+    across = sorted(summary.loc[(summary[x] > 0) & (summary["train_rows"] > 0), x].unique())
+    for system, value in sorted((paper or {}).items(), key=lambda one: -measure.better * one[1]):
+        name = f"{SYSTEMS[system].paper_row}, the paper"
+        figure.add_scatter(
+            x=across,
+            y=[value] * len(across),
+            name=in_lines(name),
+            mode="lines",
+            line={"color": style(system).colour, "dash": "6px,6px", "width": 1.5},
+            hovertemplate=f"<b>{in_lines(name, 60)}</b><br>{measure.label} {number(value)} with all training data<extra></extra>",
+        )
+    for name, value in (references or {}).items():
         figure.add_hline(
             y=value,
             line={"dash": "dash", "width": 1.2, "color": INK},
-            annotation={"text": label, "font": {"size": 12}},
+            annotation={"text": plain(name), "font": {"size": 12}},
             annotation_position="top left",
         )
     for turn, (series_of, place) in enumerate((matches or {}).items()):
@@ -135,22 +142,25 @@ def sample_efficiency(
     figure.update_xaxes(type="log", title=X_AXES[x])
     if x == "train_rows" and len(summary):
         ticks = summary[summary[x] > 0].drop_duplicates(x).sort_values(x)
-        words = [f"all<br>({count(rows)})" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
+        words = ["all" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
+        if everything := [count(rows) for rows in ticks.loc[ticks["shots"] == "all", x]]:
+            figure.update_xaxes(title=X_AXES[x].replace("(log scale)", f"(log scale; all: {', '.join(everything)})"))
     elif (drawn := summary.loc[(summary["train_rows"] > 0) & (summary[x] > 0), x]).size:
         figure.update_xaxes(**log_ticks(drawn.min(), drawn.max()))
     figure.update_yaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
-    note = scale_note(summary, titles, f"{metric}_low" in summary)
-    if (heights := _room(summary, metric, references or {}, margin)) is not None:
+    measured = SHOTS_NOTE
+    levels = [*(references or {}).values(), *(paper or {}).values()]
+    if (heights := _room(summary, metric, levels, margin)) is not None:
         figure.update_yaxes(range=heights)
-        note += " · bands are cut off at the edge of the picture"
-    return finish(figure, f"{note}. {SHOTS_NOTE}", 520, title)
+        measured = f"Bands are cut off at the edge of the picture. {measured}"
+    return finish(figure, f"{scale_note(summary, titles, f'{metric}_low' in summary)}\n{measured}", 520, title)
 
 
-def _room(summary: pd.DataFrame, metric: str, references: Mapping[str, float], margin: float) -> tuple[float, float] | None:
+def _room(summary: pd.DataFrame, metric: str, levels: list[float], margin: float) -> tuple[float, float] | None:
     """Lowest and highest value to draw where bands reach beyond a third of the lines' own height: the lines and a margin around them."""
     low, high = f"{metric}_low", f"{metric}_high"
-    lines = np.array([*summary[metric].dropna(), *references.values()])
+    lines = np.array([*summary[metric].dropna(), *levels])
     if len(lines) == 0 or low not in summary or summary[low].isna().all():
         return None
     height = lines.max() - lines.min()
@@ -197,7 +207,7 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
     heights = [math.log10(bottom), math.log10(top)]
     figure.update_yaxes(type="log", title=f"labels of {plain(baseline)} / own labels", tickformat="~g", range=heights)
     if not measured.all():
-        note = " · ".join(filter(None, [note.removesuffix("."), "a whisker that leaves the picture ends beyond the N that were measured"]))
+        note += "\nA whisker that leaves the picture ends beyond the N that were measured."
     return finish(figure, note, 420, title)
 
 
@@ -239,5 +249,5 @@ def comparison(
     figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     names = [name for _, name, _ in series]
     name_rows(figure, names)
-    note = f"{scale_note(summary, titles, f'{metric}_low' in summary)}. {SHOTS_NOTE}"
+    note = f"{scale_note(summary, titles, f'{metric}_low' in summary)}\n{SHOTS_NOTE}"
     return finish(figure, note, 150 + rows_height(names), title, width=40)

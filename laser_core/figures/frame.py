@@ -17,19 +17,17 @@ NAME_WIDTH = 34  # characters of a system's name in a line beside its row
 
 
 def finish(figure: go.Figure, note: str, height: int, title: str = "", width: int = 60) -> go.Figure:
-    """The common frame: title, legend on top, the scale line under the x-axis. Colours of ground and grid are left to the page's theme.
+    """The common frame: title, legend on top, the note under the x-axis. Colours of ground and grid are left to the page's theme.
 
     Args:
+        note: A paragraph a line: first the scale, without which no picture may be, then how it was measured (`apart`).
         height: Of a figure with a short legend and note; longer ones make it higher instead of pressing the picture.
         width: Characters a line under the x-axis: as many as a telephone has room for beside the words at the y-axis.
     """
-    lines = wrap(note, width)
-    axis = [
-        *wrap(figure.layout.xaxis.title.text or "", width * 5 // 6),
-        *(f"{_NOTE}{line}</span>" for line in lines),
-    ]
+    lines = _note_lines(note, width)
+    axis = [*wrap(figure.layout.xaxis.title.text or "", width * 5 // 6), *lines]
     legend = [trace.name.count("<br>") + 1 for trace in figure.data if trace.name and trace.showlegend is not False]
-    height += 16 * max(len(lines) - 3, 0) + (10 * sum(legend) if len(legend) > 4 else 0)
+    height += _note_height(lines) + (10 * sum(legend) if len(legend) > 4 else 0)
     figure.update_layout(
         title={"text": plain(title, 140), "font": {"size": 16}, "x": 0, "xanchor": "left"} if title else None,
         height=height,
@@ -40,11 +38,34 @@ def finish(figure: go.Figure, note: str, height: int, title: str = "", width: in
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom", "itemsizing": "constant"},
         hoverlabel={"align": "left"},
         modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},  # beside the picture: on top it would hide the legend
+        meta={"note": note, "width": width},
     )
     line = {"automargin": True, "zeroline": False, "gridcolor": "rgba(124,133,148,.22)", "linecolor": "rgba(124,133,148,.5)"}
     figure.update_xaxes(**line, title={"text": "<br>".join(axis), "standoff": 12})
     figure.update_yaxes(**line)
     return figure
+
+
+def _note_lines(note: str, width: int) -> list[str]:
+    return [f"{_NOTE}{line}</span>" for paragraph in note.split("\n") for line in wrap(paragraph, width)]
+
+
+def _note_height(lines: list[str]) -> int:
+    """What lines of a note add to the height of a figure, which has room for three."""
+    return 16 * max(len(lines) - 3, 0)
+
+
+def apart(figure: go.Figure, keep: int = 1) -> tuple[go.Figure, str]:
+    """A copy with only the first paragraphs of its note in the picture, and the others for the page to tell, a paragraph a line."""
+    figure = go.Figure(figure)
+    meta = figure.layout.meta or {"note": "", "width": 60}
+    paragraphs = [part for part in meta["note"].split("\n") if part]
+    before, after = (_note_lines("\n".join(part), meta["width"]) for part in (paragraphs, paragraphs[:keep]))
+    words = [line for line in (figure.layout.xaxis.title.text or "").split("<br>") if not line.startswith(_NOTE)]
+    figure.update_layout(meta=meta | {"note": "\n".join(paragraphs[:keep])}, height=figure.layout.height - _note_height(before))
+    figure.layout.height += _note_height(after)
+    figure.layout.xaxis.title.text = "<br>".join([*words, *after])
+    return figure, html.unescape("\n".join(paragraphs[keep:]))
 
 
 def fade(colour: str, alpha: float) -> str:
@@ -55,24 +76,27 @@ def fade(colour: str, alpha: float) -> str:
 
 def enlarge(figure: go.Figure, factor: float = 1.5) -> tuple[go.Figure, str]:
     """A copy with larger type, lines and markers, to be read from the back of a room, and the note, which is too long to be large."""
-    large = go.Figure(figure)
-    rows = figure.layout.yaxis.ticktext is not None  # names beside them grow with the type
-    large.update_layout(
-        font={"size": 14 * factor}, height=figure.layout.height * (factor if rows else 1.25), margin={"t": 44 * factor + 20}
-    )
+    large, note = apart(figure, 0)
+    rows = figure.layout.yaxis.ticktext or ()  # names beside them grow with the type: their lines get shorter
+    names = ["<br>".join(wrap(name.replace("<br>", " "), 20)) for name in rows]
+    more = "".join(names).count("<br>") - "".join(rows).count("<br>")
+    height = large.layout.height * (factor if rows else 1.25) + 18 * factor * more
+    legend = any(trace.name and trace.showlegend is not False for trace in large.data)
+    large.update_layout(font={"size": 14 * factor}, height=height, margin={"t": 44 * factor + 20 if legend else 24})
+    if rows:
+        large.layout.yaxis.ticktext = names
     large.update_layout(legend={"font": {"size": 13 * factor}})
     for axis in (large.layout.xaxis, large.layout.yaxis):
         axis.tickfont = {"size": 13 * factor}
         axis.title.font = {"size": 14 * factor}
-    lines = (large.layout.xaxis.title.text or "").split("<br>")
-    note = [line for line in lines if line.startswith(_NOTE)]
-    large.layout.xaxis.title.text = "<br>".join(line for line in lines if line not in note)
+    words = (large.layout.xaxis.title.text or "").replace("<br>", " ")
+    large.layout.xaxis.title.text = "<br>".join(wrap(words, 24))  # as wide as a telephone
     for trace in large.data:
         if getattr(trace, "marker", None) is not None and isinstance(trace.marker.size, (int, float)):
             trace.marker.size *= factor
         if getattr(trace, "line", None) is not None and trace.line.width:
             trace.line.width *= factor
-    return large, html.unescape(" ".join(line.removeprefix(_NOTE).removesuffix("</span>") for line in note))
+    return large, note
 
 
 def empty(message: str, height: int = 260) -> go.Figure:

@@ -7,6 +7,7 @@ repeat what colour says. Results of other options than a system's own keep its c
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from laser_core.systems import SYSTEMS
@@ -79,16 +80,30 @@ def style(system: str, variant: str = "") -> Style:
         colour, symbol = SPARE[place % len(SPARE)]
     if variant:
         symbol = f"{symbol}-dot" if symbol.endswith("-open") else f"{symbol}-open"
-        return Style(colour, symbol, _VARIANT_DASHES[hashlib.sha256(variant.encode()).digest()[0] % len(_VARIANT_DASHES)], 1.5)
+        place = hashlib.sha256(_in_words(variant).encode()).digest()[0]
+        return Style(colour, symbol, _VARIANT_DASHES[place % len(_VARIANT_DASHES)], 1.5)
     return Style(colour, symbol, _DASH.get(family, "solid"), _WIDTH.get(family, 2.0))
 
 
 def style_by_name(system: str, name: str) -> Style:
-    """The look of a series that is known by its name in words."""
-    return style(system, name.removeprefix(system_label(system)))
+    """The look of a series that is known by its name in words, as `system_label` gives it."""
+    return style(system, name.removeprefix(system_label(system)).removeprefix(" (").removesuffix(")"))
+
+
+_OPTION = re.compile(r'(?:^|(?<=, ))(\w+)=("[^"]*"|\[[^\]]*\]|[^\s,]+)(?=, |$)')
+
+
+def _in_words(variant: str) -> str:
+    """Options as people say them: `statistics=false, nearby=0.1` is "no statistics, nearby 0.1"."""
+
+    def words(option: re.Match[str]) -> str:
+        key, value = option[1].replace("_", " "), option[2].strip('"')
+        return {"true": key, "false": f"no {key}", "0.0": f"no {key}"}.get(value, f"{key} {value}")
+
+    return _OPTION.sub(words, variant)
 
 
 def system_label(system: str, variant: str = "") -> str:
-    """A system as figures and tables call it: "DIN", "DIN (history=60)"."""
+    """A system as figures, tables and lists call it, its options in words: "DIN", "DIN (no statistics)"."""
     label = SYSTEMS[system].label if system in SYSTEMS else system
-    return f"{label} ({variant})" if variant else label
+    return f"{label} ({_in_words(variant)})" if variant else label

@@ -45,11 +45,13 @@ def candidates(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figur
             customdata=[plain(candidate, 90) for candidate in rows["candidate"]],
             hovertemplate=f"<b>%{{customdata}}</b><br>{whole}: %{{x:.3f}}<extra></extra>",
         )
-    words = [f"{plain(candidate, 46)}  {'●' if labels[candidate] else '○'}" for candidate in order]
+    short = [candidate if len(candidate) <= 46 else f"{candidate[:45].rstrip()}…" for candidate in order]
+    words = [f"{in_lines(text, 26)}  {'●' if labels[candidate] else '○'}" for candidate, text in zip(order, short, strict=True)]
     figure.add_vline(x=0.5, line={"dash": "dot", "width": 1, "color": INK})
     figure.update_xaxes(title="probability of a positive label", range=[-0.02, 1.02], tickformat=".1f")
     figure.update_yaxes(tickvals=list(range(len(order))), ticktext=words, range=[len(order) - 0.5, -0.5], showgrid=False)
-    return finish(figure, note, 190 + 30 * max(len(order), 3), title)
+    figure.update_yaxes(tickfont={"size": 12})
+    return finish(figure, note, 190 + 34 * max(len(order), 3), title, width=40)
 
 
 def history(table: pd.DataFrame, note: str = "", title: str = "") -> go.Figure:

@@ -28,20 +28,12 @@ def plain(text: object, longest: int = 60) -> str:
     return html.escape(words, quote=False).replace("$", "&#36;")
 
 
-_OPTION = re.compile(r'\b(\w+)=("[^"]*"|\[[^\]]*\]|[^\s,)]+)')
-
-
 def in_lines(name: str, width: int = 36) -> str:
-    """A system's whole label for a legend or an axis: options in words (statistics=false: no statistics), in lines instead of cut.
+    """A system's whole label for a legend or an axis, in lines instead of cut.
 
     What is cut looks alike, and what looks alike on an axis is one place.
     """
-
-    def words(option: re.Match[str]) -> str:
-        key, value = option[1].replace("_", " "), option[2].strip('"')
-        return {"true": key, "false": f"no {key}", "0.0": f"no {key}"}.get(value, f"{key} {value}")
-
-    return "<br>".join(plain(line) for line in wrap(_OPTION.sub(words, name), width))
+    return "<br>".join(plain(line) for line in wrap(name, width))
 
 
 @dataclass(frozen=True)

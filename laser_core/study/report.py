@@ -26,7 +26,7 @@ from laser_core.study.at_once import SAME_FIT
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore, write_atomically
-from laser_core.study.summary import backbone_of, summarise
+from laser_core.study.summary import backbone_of, leaders, summarise
 from laser_core.systems import SYSTEMS
 
 LIMITS = (
@@ -38,9 +38,12 @@ LIMITS = (
     "Settings were not tuned to the test set; what each system was run with is in cells.csv.",
 )
 STYLE = """
-:root { --ink: #1d2430; --quiet: #5b6472; --line: #d9dee6; --tint: #f5f7fa; }
+:root { color-scheme: light dark; --ink: #1d2430; --quiet: #5b6472; --line: #d9dee6; --tint: #f5f7fa; --ground: #ffffff; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6eaf0; --quiet: #a2abb9; --line: #333c49; --tint: #1a212c; --ground: #0f131a; }
+}
 * { box-sizing: border-box; }
-body { font: 16px/1.55 "Source Sans Pro", "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); }
+body { font: 16px/1.55 "Source Sans Pro", "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); background: var(--ground); }
 body { margin: 0 auto; max-width: 1160px; padding: 2.5rem 1.5rem 4rem; }
 h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.4rem; margin: 2.6rem 0 .6rem; }
@@ -49,21 +52,31 @@ h3 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
 .verdict { background: var(--tint); border-left: 4px solid #2F4DFF; padding: .8rem 1.2rem; margin: 1rem 0; }
 .verdict p { margin: .35rem 0; }
 .verdict span { white-space: nowrap; }
+summary { cursor: pointer; color: var(--quiet); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0 1rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: top; }
 th { border-bottom: 2px solid var(--ink); }
 th { white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: normal; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 17rem; }
 table.words td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
-table.words td:first-child { white-space: nowrap; }
+table.words :is(th, td):first-child { white-space: nowrap; min-width: 0; }
 table.paper :is(th, td):is(:nth-child(2), :nth-child(9)) { text-align: left; white-space: normal; }
+table.paper :is(th, td):first-child { min-width: 8rem; }
+table.paper :is(th, td):nth-child(2) { min-width: 13rem; }
+@media (max-width: 640px) {
+  body { padding: 1.2rem .8rem 3rem; }
+  :is(th, td):first-child, table.paper :is(th, td):nth-child(2) { min-width: 9rem; }
+  table.paper :is(th, td):first-child { min-width: 5rem; }
+}
 td small, .quiet { color: var(--quiet); }
 @media print {
   body { max-width: none; padding: 0; }
   h2, h3 { break-after: avoid; }
   .figure, table, .verdict { break-inside: avoid; }
   .modebar { display: none; }
+  details:not([open]) > summary { display: none; }
+  details::details-content { content-visibility: visible; display: block; height: auto; }
 }
 """
 
@@ -123,13 +136,19 @@ class _Report:
         cells = self.cells[self.cells["dataset"] == name]
         points = self.summary[self.summary["dataset"] == name]
         last = points[points["train_rows"] == points["train_rows"].max()]
-        curve = partial(figures.sample_efficiency, points, titles=self.titles)
+        first = leaders(points)
+        drawn = points[[pair in first for pair in zip(points["system"], points["variant"], strict=True)]]
+        curve = partial(figures.sample_efficiency, drawn, titles=self.titles)
         several = points["train_rows"].nunique() > 1  # a curve of one point says no more than the table
         cost = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
         parts = [
             f"<h2>{_text(self.titles[name])}</h2>",
-            f"<div class=verdict>{''.join(map(_sentence, self.verdict(name)))}</div>",
+            _verdict(self.verdict(name)),
             _figure(curve("auc"), "AUC against the number of labels") if several else "",
+            ""
+            if len(drawn) == len(points) or not several
+            else "<p class=quiet>Drawn are, of each kind of system, the best with the fewest labels and the best with the most, and the "
+            "conventional model inside an LLM+CRM; the tables have all of them.</p>",
             "<h3>AUC: mean and 95 % interval</h3>",
             _means(points, "auc"),
             _figure(curve("log_loss"), "Log loss against the number of labels") if several else "",
@@ -438,6 +457,13 @@ def _all_of(words: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def _verdict(lines: Sequence[str], most: int = 8) -> str:
+    """Sentences in a box, the first ones in sight and the others one click away."""
+    first, others = ("".join(map(_sentence, part)) for part in (lines[:most], lines[most:]))
+    folded = f"<details><summary>{len(lines) - most} more</summary>{others}</details>" if others else ""
+    return f"<div class=verdict>{first}{folded}</div>"
+
+
 def _sentence(line: str) -> str:
     """A paragraph in which no interval is broken between lines."""
     words = re.sub(r"\[[^]]*]", r"<span>\g<0></span>", _text(line))
@@ -525,10 +551,12 @@ def _html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str =
 
 
 def _figure(figure: go.Figure, title: str) -> str:
-    """A figure under its heading."""
+    """A figure under its heading; what N counts is told once for all of them, under the limits."""
+    figure, note = figures.apart(figure)
+    more = " ".join(note.replace(figures.SHOTS_NOTE, "").split())
     figure = go.Figure(figure).update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#c3c9d2", "activecolor": "#5b6472"})
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
-    return f"<div class=figure><h3>{_text(title)}</h3>{drawn}</div>"
+    return f"<div class=figure><h3>{_text(title)}</h3>{drawn}{f'<p class=quiet>{_text(more)}</p>' if more else ''}</div>"
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -175,13 +175,14 @@ def test_what_another_choice_took_away_goes_without_a_word(stores, open_page, sm
 
 
 def test_scale_is_on_the_figure(stores, open_page, small):
-    words = chart(open_page("efficiency.py"))["layout"]["xaxis"]["title"]["text"]
+    page = open_page("efficiency.py")
+    assert any(said.value.replace("\\", "").startswith("N counts labelled samples") for said in page.markdown), "one click away"
+    words = chart(page)["layout"]["xaxis"]["title"]["text"]
     for expected in (
         "MovieLens-small",
         "2 seeds",
         f"{len(small.test):,} test rows",
         f"{LM_ROWS:,} for Laser, LLM only",
-        "N counts labelled samples",
     ):
         assert expected in words.replace("<br>", " ").replace("</span> <span style='font-size:12px'>", " ")
 
@@ -529,7 +530,8 @@ def test_labels_needed_table(stores, open_page):
     assert any("share no test rows with DIN" in caption.value and "LLM only" in caption.value for caption in page.caption)
 
 
-def test_lines_of_the_paper_that_touch_have_one_label(tmp_path, monkeypatch, open_page, small):
+def test_lines_of_the_paper_are_told_apart(tmp_path, monkeypatch, open_page, small):
+    from laser_core import figures
     from laser_core.study import paper
     from laser_core.study.store import ResultStore
     from laser_core.systems import SYSTEMS
@@ -543,8 +545,9 @@ def test_lines_of_the_paper_that_touch_have_one_label(tmp_path, monkeypatch, ope
     monkeypatch.setattr(paper, "table_1", lambda: pd.DataFrame(table))
     page = open_page("efficiency.py", paper="yes")
     no_trouble(page)
-    labels = {note["text"]: note["y"] for note in chart(page)["layout"]["annotations"] if note["text"]}
-    assert labels == {"DIN, paper · SIM, paper": 0.7005, "DeepFM, paper": 0.9}
+    drawn = {trace["name"]: trace for trace in chart(page)["data"] if trace["name"].endswith(", the paper")}
+    assert {name: trace["y"][0] for name, trace in drawn.items()} == {f"{SYSTEMS[name].label}, the paper": values[name] for name in values}
+    assert drawn["SIM, the paper"]["line"]["color"] == figures.style("sim").colour
 
 
 def test_presenter_turns_pages(stores, open_page):
@@ -560,8 +563,9 @@ def test_presenter_turns_pages(stores, open_page):
 
 def test_overview_says_the_verdict_with_its_interval(stores, open_page):
     words = text_of(open_page("overview.py", n="64")).replace("\\", "")
-    assert "**Laser, LLM only** is ahead of **History-LR**, the best of 2 systems without a language model" in words
-    assert re.search(r"95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
+    assert "With 64 labels on MovieLens-small, the best system with a language model is ahead of the best without one." in words
+    assert re.search(r"\*\*Laser, LLM only\*\* is ahead of \*\*History-LR\*\*: .*95 % interval \+0\.\d{3} to \+0\.\d{3}", words)
+    assert f"History-LR is the best of 2 systems without a language model asked about the same test samples: {LM_ROWS} of them" in words
 
 
 def test_recorded_results_are_drawn_without_their_data(tmp_path, monkeypatch, open_page):
@@ -760,7 +764,7 @@ def test_what_serving_costs_is_told_from_its_record(stores, tmp_path, monkeypatc
     measured = {"case": "1 samples a call", "who": "SIM", "unit": "CPU-microseconds a sample", "median": 1967.2}
     part = {"measurements": [measured], "provenance": {"hardware": {"cpu": "a machine"}}}
     (tmp_path / "recorded" / "bench" / "serving.json").write_text(json.dumps({"schema": 1, "parts": {"crm": part}}), encoding="utf-8")
-    said = next(one.value for one in open_page("cost.py").caption if "Serving" in one.value).replace("\\", "")
+    said = next(one.value for one in open_page("cost.py").markdown if "Serving" in one.value).replace("\\", "")
     assert "on a machine (`laser bench serving`): SIM 1.97 (1 sample a call)." in said
 
 

@@ -112,6 +112,13 @@ def test_report_tells_who_is_better_within_users_where_that_was_asked(small, tmp
     assert re.search(r"Within users, asked at once, with 64 labels, Stats-LR .*? History-LR, .*?: GAUC", page)
 
 
+def test_a_long_verdict_is_folded_and_nothing_of_it_lost():
+    lines = [f"sentence {place} [.1; .2]" for place in range(11)]
+    first, _, folded = report._verdict(lines).partition("<details><summary>3 more</summary>")
+    assert [part.count("<p>") for part in (first, folded)] == [8, 3]
+    assert "details" not in report._verdict(lines[:8])
+
+
 def test_report_of_nothing_names_the_command(small, registry, tmp_path):
     with pytest.raises(UserError, match="nothing of study 'fake' has been computed yet: laser study run fake"):
         report.write_report(fake.study(), ResultStore(tmp_path), tmp_path / "out")

@@ -154,8 +154,9 @@ def beside_the_paper() -> None:
     table_1 = table_1[table_1["dataset"] == dataset].set_index("row")
     if table_1.empty:
         st.caption(f"The paper has no values for {words.markdown(titles()[dataset])}; its data sets are MovieLens-1M and BookCrossing.")
-    elif shots != "all":
-        st.caption("The paper's values are for conventional models on all training data; ours are at the N chosen above.")
+    else:
+        few = ", ".join(f"{row} on {paper.fitted_on(row, dataset)}" for row in (paper.BEST, paper.HALF))
+        st.caption(f"The paper's models were fitted on all training samples, but {few}; ours on the N chosen above.")
     rows = []
     for name, system in SYSTEMS.items():
         reported = table_1.loc[system.paper_row] if system.paper_row in table_1.index else {}

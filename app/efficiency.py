@@ -129,7 +129,11 @@ def labels_in_words(value: float, ends: tuple[float, float], unit: str = "") -> 
 with st.container(horizontal=True, gap="large"):
     known = paper_values(dataset, metric)
     with_paper = (
-        switch("paper", "Paper's values", help="Broken levels in the colours of the systems: the paper, with all training data.")
+        switch(
+            "paper",
+            "Paper's values",
+            help="Broken levels in the colours of the systems: the paper. Point at one to see on how many samples.",
+        )
         if known
         else False
     )

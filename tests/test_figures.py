@@ -12,7 +12,7 @@ import pytest
 
 from laser_core import figures
 from laser_core.figures import look
-from laser_core.study import contrast
+from laser_core.study import contrast, paper
 from laser_core.systems import SYSTEMS
 
 
@@ -222,14 +222,34 @@ def test_multipliers_leave_out_what_was_not_measured():
 
 
 def test_each_level_of_the_paper_is_in_its_systems_colour():
-    figure = figures.sample_efficiency(points(), "auc", paper={"din": 0.7, "laser-llm": 0.9})
+    table = points().replace({"system": {"laser-llm": "laser-crm"}})
+    figure = figures.sample_efficiency(table, "auc", paper={"din": 0.7, "laser-crm": 0.9})
     drawn = lines(figure)
-    for system, value in (("din", 0.7), ("laser-llm", 0.9)):
+    for system, value in (("din", 0.7), ("laser-crm", 0.9)):
         level = drawn[f"{SYSTEMS[system].paper_row}, the paper"]
         assert set(level.y) == {value} and (min(level.x), max(level.x)) == (64, 49070)
         assert level.line.color == figures.style(system).colour != figures.style("sim").colour
     wide = points().assign(auc_low=0.1)
     assert figures.sample_efficiency(wide, "auc", paper={"din": 0.95}).layout.yaxis.range[1] > 0.95, "a level is in the picture"
+
+
+def test_on_how_many_samples_the_paper_fitted_is_beside_its_value():
+    """PROTOCOL, section 5: LLM only on 65,536 of MovieLens-1M, LLM+CRM on half, both uncertain; the others on all."""
+    table = points().replace({"system": {"laser-llm": "laser-crm"}}).assign(dataset="ml-1m")
+    known, half = {"din": 0.7962, "laser-crm": 0.7996}, "half of the training samples (not certain)"
+    drawn = lines(figures.sample_efficiency(table, paper=known))
+    assert "fitted on all training samples" in drawn["DIN, the paper"].hovertemplate
+    assert f"fitted on {half}" in drawn["Laser, LLM+CRM, the paper"].hovertemplate
+    ring = lines(figures.comparison(table[table["shots"] == 64], paper=known))["the paper"]
+    assert dict(zip(ring.x, ring.customdata, strict=True)) == {0.7962: "all training samples", 0.7996: half}
+    assert paper.fitted_on("Laser, LLM only", "ml-1m") == "65,536 training samples (not certain)"
+
+
+def test_numbers_of_samples_that_are_near_to_each_other_do_not_touch():
+    table = points()
+    more = pd.concat([table, table.query("shots == 1024").assign(shots=1500, train_rows=1500)])
+    axis = figures.sample_efficiency(more).layout.xaxis
+    assert dict(zip(axis.tickvals, axis.ticktext, strict=True)) == {64: "64", 1024: "1,024", 1500: "", 49070: "all"}
 
 
 def test_results_of_different_settings_are_never_joined():
@@ -248,7 +268,7 @@ def test_comparison_puts_the_best_on_top_and_the_paper_beside():
     ours = [trace for trace in figure.data if trace.error_x.array]
     assert ours[-1].y[0] == "Laser, LLM only", "the last category is the top one"
     assert ours[0].error_x.array[0] == pytest.approx(0.01)
-    ring = lines(figure)["the paper (all data)"]
+    ring = lines(figure)["the paper"]
     assert (ring.x, ring.y) == ((0.7962,), ("DIN",))
     worse_is_better = figures.comparison(rows.assign(log_loss=[0.5, 0.6]), "log_loss")
     assert [trace.y[0] for trace in worse_is_better.data] == ["Laser, LLM only", "DIN"]

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from laser_core.figures.frame import add_dot, fade, finish, interval, log_ticks, name_rows, rows_height
 from laser_core.figures.look import INK, style, system_label
 from laser_core.figures.words import LONGEST, METRICS, SHOTS_NOTE, count, in_lines, number, plain, scale_note
+from laser_core.study.paper import fitted_on
 from laser_core.systems import SYSTEMS
 
 X_AXES = {
@@ -60,7 +61,7 @@ def sample_efficiency(
         matches: Match points: (system, variant) -> N at which it reaches a reference, drawn as vertical lines.
         titles: Names of data sets as people say them.
         margin: Where wide bands would press all lines together they are cut off, and so much of the lines' own height is left around.
-        paper: The paper's value by system name (with all training data), each a broken level in its system's colour.
+        paper: The paper's value by system name, each a broken level in its system's colour.
     """
     figure = go.Figure()
     measure = METRICS[metric]
@@ -116,14 +117,16 @@ def sample_efficiency(
         )
     across = sorted(summary.loc[(summary[x] > 0) & (summary["train_rows"] > 0), x].unique())
     for system, value in sorted((paper or {}).items(), key=lambda one: -measure.better * one[1]):
-        name = f"{SYSTEMS[system].paper_row}, the paper"
+        row = SYSTEMS[system].paper_row
+        name = f"{row}, the paper"
         figure.add_scatter(
             x=across,
             y=[value] * len(across),
             name=in_lines(name),
             mode="lines",
             line={"color": style(system).colour, "dash": "6px,6px", "width": 1.5},
-            hovertemplate=f"<b>{in_lines(name, 60)}</b><br>{measure.label} {number(value)} with all training data<extra></extra>",
+            hovertemplate=f"<b>{in_lines(name, 60)}</b><br>{measure.label} {number(value)}, "
+            f"fitted on {fitted_on(row, summary['dataset'].iloc[0])}<extra></extra>",
         )
     for name, value in (references or {}).items():
         figure.add_hline(
@@ -143,6 +146,8 @@ def sample_efficiency(
     if x == "train_rows" and len(summary):
         ticks = summary[summary[x] > 0].drop_duplicates(x).sort_values(x)
         words = ["all" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
+        for place, far in enumerate(ticks[x].pct_change() < 0.9):  # two numbers so near to each other would touch
+            words[place] = "" if far and words[place] != "all" else words[place]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
         if everything := [count(rows) for rows in ticks.loc[ticks["shots"] == "all", x]]:
             figure.update_xaxes(title=X_AXES[x].replace("(log scale)", f"(log scale; all: {', '.join(everything)})"))
@@ -235,16 +240,18 @@ def comparison(
         add_dot(figure, name, look, row[metric], low, high, f"{measure.label} %{{x:.4f}} (95 %: {number(low)} to {number(high)})")
     asked = [(system, name, rows["variant"].iloc[0]) for system, name, rows in series]
     # The paper's models were not handed the predictions of an item-item regression: beside one that was, its value says nothing.
-    known = [(plain(name, LONGEST), (paper or {}).get(system)) for system, name, variant in asked if "collaborative" not in variant]
-    known = [(name, value) for name, value in known if value is not None]
+    known = [
+        (plain(name, LONGEST), system) for system, name, variant in asked if "collaborative" not in variant and system in (paper or {})
+    ]
     if known:
         figure.add_scatter(
-            x=[value for _, value in known],
+            x=[paper[system] for _, system in known],
             y=[name for name, _ in known],
             mode="markers",
-            name="the paper (all data)",
+            name="the paper",
+            customdata=[fitted_on(SYSTEMS[system].paper_row, summary["dataset"].iloc[0]) for _, system in known],
             marker={"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}},
-            hovertemplate="<b>paper</b>: %{x:.4f}<extra></extra>",
+            hovertemplate="<b>paper</b>: %{x:.4f}, fitted on %{customdata}<extra></extra>",
         )
     figure.update_xaxes(title=f"test {measure.label} ({'higher' if measure.better > 0 else 'lower'} is better)", tickformat=".3f")
     names = [name for _, name, _ in series]

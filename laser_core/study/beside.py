@@ -88,10 +88,11 @@ def verdicts(table: int, found: pd.DataFrame) -> list[str]:
     ran = ran[ran["counts"].astype(bool) & ran["auc_paper"].notna()]
     if ran.empty:
         return []
+    half = f" {paper.HALF} had {paper.fitted_on(paper.HALF, '')} there, ours all." if paper.HALF in set(ran["row"]) else ""
     above, below = (ran["auc_low"] > ran["auc_paper"]).sum(), (ran["auc_high"] < ran["auc_paper"]).sum()
     return [
         f"Of {len(ran)} results with the labels and the test samples of a row of the paper's Table {table}, "
-        f"{len(ran) - above - below} have its AUC inside their interval, {above} lie above it and {below} below."
+        f"{len(ran) - above - below} have its AUC inside their interval, {above} lie above it and {below} below.{half}"
     ]
 
 

@@ -18,7 +18,10 @@ TEST_ROWS = {"ml-1m": 97_002, "bookcrossing": 1_772}
 """test samples behind its tables: the whole test split"""
 
 LLM_ONLY_ROWS = {"ml-1m": 65_536, "bookcrossing": 1_024}
-"""training samples of `BEST` in them, by the same group's other papers; all other rows are taken to have had all"""
+"""training samples of `BEST` in them, by the same group's other papers"""
+
+HALF = "Laser, LLM+CRM"
+"""the row that had half of the training samples, if the paper is read rightly; all others are taken to have had all"""
 
 _TABLE_1 = """
 DeepFM            .7496 .5953  .7915 .5484
@@ -62,6 +65,13 @@ _MATCHED = [  # dataset, row, training samples, AUC
     ("ml-1m", "Vicuna-13B, untuned", 0, 0.6993),
     ("bookcrossing", "Vicuna-13B, untuned", 0, 0.7176),
 ]
+
+
+def fitted_on(row: str, dataset: str) -> str:
+    """On how many samples a row of the tables was fitted, in words: "all training samples"."""
+    if row == BEST and dataset in LLM_ONLY_ROWS:
+        return f"{LLM_ONLY_ROWS[dataset]:,} training samples (not certain)"
+    return "half of the training samples (not certain)" if row == HALF else "all training samples"
 
 
 def table_1() -> pd.DataFrame:

@@ -55,6 +55,7 @@ def test_only_results_as_large_as_the_papers_count_for_its_rows():
     )
     ran = table[table["ours"] != ""]
     assert set(ran[ran["counts"].astype(bool)]["system"]) == {"laser-crm", "laser-llm-retrieval"}
+    assert verdicts(1, table)[0].endswith("Laser, LLM+CRM had half of the training samples (not certain) there, ours all.")
     assert len(ran) == 7, "the others are shown, with N and test rows"
     (control,) = ran[ran["variant"] == 'vectors="random"'].to_dict("records")
     assert control["row"] == "" and pd.isna(control["auc_paper"])

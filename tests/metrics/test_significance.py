@@ -194,3 +194,16 @@ def test_one_seed_leaves_the_users_only():
     generator = np.random.default_rng(0)
     draws = generator.normal(size=(1, 50))
     np.testing.assert_allclose(metrics.seed_and_user_draws(draws.mean(axis=1), draws, generator), draws[0])
+
+
+def test_the_part_of_the_seeds_is_students_t_for_their_mean_and_that_of_the_users_their_own():
+    """No user moves anything: the spread is t's, by its textbook variance. No seed does: the draws are those of the users, seed by seed."""
+    values, still = np.array([0.70, 0.71, 0.74, 0.72, 0.78]), np.full((5, 200_000), 0.7)
+    for means in (1, 2):
+        drawn = metrics.seed_and_user_draws(values, still, np.random.default_rng(0), means)
+        freedom = means * 4
+        variance = sum((value - 0.73) ** 2 for value in values) / 4 / 5 * freedom / (freedom - 2)
+        assert drawn.mean() == pytest.approx(0.73, abs=1e-3) and drawn.var() == pytest.approx(variance, rel=0.05)
+    moved = 0.7 + np.random.default_rng(1).normal(size=(5, 300)) * 0.01
+    drawn = metrics.seed_and_user_draws(np.full(5, 0.7), moved, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn - drawn.mean(), moved.mean(axis=0) - moved.mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from laser_core import systems
 from laser_core.errors import DataError, UserError
-from laser_core.knowledge.vectors import Vectors
+from laser_core.knowledge import vectors
+from laser_core.knowledge.vectors import VectorOptions, Vectors
 from tests.crm.worlds import made_up
 
 CRMS = [system.name for system in systems.SYSTEMS.values() if system.family == "crm"]
@@ -126,6 +128,45 @@ def test_controls_of_the_adapter(change, fake_encoder):
     assert auc(fit(**change)) > 0.5
 
 
+def number_of(title: str) -> int:
+    """Of an item, as its title says."""
+    return int(re.search(r"thing (\d+)", title)[1])
+
+
+@pytest.fixture
+def numbered(monkeypatch):
+    """Instead of language models: an item's vector and how known it is are the number in its title; a user's, who and until when."""
+    monkeypatch.setattr(
+        vectors, "encode", lambda name, texts, progress: np.array([[*map(float, re.findall(r"\d+", t))][:2] for t in texts])
+    )
+    monkeypatch.setattr(vectors, "familiarity", lambda name, titles, noun, progress: np.array([float(number_of(t)) for t in titles]))
+    monkeypatch.setattr(vectors, "user_texts", lambda data, users, ends, *_: [f"{u} {e}" for u, e in zip(users, ends, strict=True)])
+
+
+def test_how_known_an_item_is_stands_beside_its_own_samples(numbered):
+    data, rows = world(), np.random.default_rng(0).permutation(world().samples)[:50]
+    made = Vectors(VectorOptions(vectors="fields", match=False, nearby=0.0)).fit(data, data.train, np.arange(1, data.items + 1))
+    mean, deviation = made.scale
+    [[*found]] = (made.numbers(data, rows, None) * deviation + mean).T
+    assert found == pytest.approx([number_of(data.title(item)) for item in data.sample_item(rows)], abs=1e-4)
+
+
+def test_shuffled_vectors_are_those_of_another_item_and_user(numbered):
+    """The control would else be the system itself. Every vector is somebody's; a user's is of at most as many events as they have."""
+    data, made = world(), Vectors(VectorOptions(vectors="shuffled", item_text="metadata", user_text="history"))
+    items, users = np.arange(1, data.items + 1), np.arange(1, data.users + 1)
+    own = np.array([number_of(data.title(item)) for item in items])
+    for found in (made._raw_items(data, items)[:, 0], made._familiar(data, items)):
+        assert sorted(found) == sorted(own) and (found == own).mean() < 0.2
+        np.testing.assert_array_equal(made._raw_items(data, items[::-1])[:, 0], made._raw_items(data, items)[::-1, 0])
+    sizes = np.diff(data.user_offsets)[users]
+    few, all_of_them = (made._raw_users(data, users, data.user_offsets[users] + many) for many in (3, sizes))
+    assert sorted(few[:, 0]) == users.tolist() and (few[:, 0] == users).mean() < 0.2
+    other = few[:, 0].astype(int)
+    np.testing.assert_array_equal(few[:, 1] - data.user_offsets[other], 3)
+    np.testing.assert_array_equal(all_of_them, np.stack([other, data.user_offsets[other + 1]], axis=1))
+
+
 @pytest.mark.parametrize(("shots", "nearby"), [(64, 0.0), (256, 0.1)])
 def test_vectors_that_mean_something_help_and_others_do_not(shots, nearby, fake_encoder):
     """Items never seen in training: what a kind is, only the vectors tell."""
@@ -137,7 +178,7 @@ def test_vectors_that_mean_something_help_and_others_do_not(shots, nearby, fake_
         "shots": shots,
         "nearby": nearby,
     }
-    by_vectors = {vectors: auc(fit(vectors=vectors, **settings)) for vectors in ("real", "random", "none")}
+    by_vectors = {kind: auc(fit(vectors=kind, **settings)) for kind in ("real", "random", "none")}
     assert by_vectors["real"] > 0.8
     assert by_vectors["real"] > max(by_vectors["random"], by_vectors["none"]) + 0.1
 

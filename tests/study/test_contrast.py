@@ -61,6 +61,21 @@ def test_auc_gap_is_the_mean_difference_on_common_rows(results):
     assert table.loc["laser-llm", "p_holm"] < 0.05
 
 
+def test_of_a_baseline_on_several_test_sets_the_largest_counts(results):
+    """Whatever order its results come in: the same gap as from the largest alone, on all of the rows in common."""
+    read, cells = results
+    at_n = cells[cells["shots"] == 64]
+    part = at_n[at_n["system"] == "din"].assign(test_rows=90, key=lambda own: "part of " + own["key"])
+
+    def partly(key: str) -> pd.DataFrame:
+        return read(key.removeprefix("part of ")).iloc[:90] if key.startswith("part of ") else read(key)
+
+    for mixed in (pd.concat([part, at_n]), pd.concat([at_n, part])):
+        table = contrast.gaps(partly, mixed, ("din", ""))
+        pd.testing.assert_frame_equal(table, contrast.gaps(read, at_n, ("din", "")))
+        assert table["test_rows"].max() == USERS * EACH
+
+
 def test_p_values_belong_to_the_intervals():
     """Few seeds: the interval and the p value are of the same t distribution, at .05 and far beyond."""
     from scipy.stats import ttest_1samp

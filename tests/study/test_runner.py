@@ -174,6 +174,13 @@ def test_a_cell_is_fitted_and_tested_on_the_rows_of_its_seed(small, registry, tm
     np.testing.assert_allclose(record["draws"]["log_loss"], bootstrap_log_loss(labels, said, users), atol=1e-6)
 
 
+def test_data_that_changed_while_a_study_ran_give_no_result(small, registry, tmp_path):
+    with patch.object(cells, "_dataset", lambda name: dataclasses.replace(small, version="another")):
+        outcome = run_here(fake.study(shots=(64,), seeds=(0,)), tmp_path)
+    assert (outcome.computed, outcome.failed) == (0, 1) and "movielens-small changed on disk while the study ran" in outcome.problems[0]
+    assert run_here(fake.study(shots=(64,), seeds=(0,)), tmp_path).computed == 1
+
+
 def test_killed_runs_are_finished_by_the_next(undisturbed, tmp_path):
     moments = random.Random(0)
     store = tmp_path / "store"

@@ -9,7 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import normalize
 
 from laser_core import systems
 from laser_core.errors import DataError, UserError
@@ -97,6 +99,15 @@ def test_what_is_prepared_is_looked_up_and_changes_nothing(change, fake_encoder,
     np.testing.assert_allclose(model.predict(world(), rows), p, atol=1e-6)  # others are still answered
 
 
+def test_what_is_prepared_is_forgotten_by_the_next_fit(fake_encoder):
+    """Its fields are those of the model before."""
+    model, rows = fit(), world().test
+    model.prepare(world(), rows)
+    model.fit(world(), world().shots(400, seed=1), world().valid, seed=1)
+    fresh = systems.create("laser-crm", **SMALL).fit(world(), world().shots(400, seed=1), world().valid, seed=1)
+    np.testing.assert_array_equal(model.predict(world(), rows), fresh.predict(world(), rows))
+
+
 def test_what_is_prepared_is_not_used_for_another_history(fake_encoder):
     """A what-if data set has the same rows and other events."""
     from laser_core import explain
@@ -119,6 +130,12 @@ def test_without_vectors_it_is_the_backbone(name):
     assert ours.parameter_count() == alone.parameter_count()
 
 
+def test_the_options_of_the_adapter_reach_it(fake_encoder):
+    adapter = fit(experts=3, adapter_hidden=5, adapter_dropout=0.25, adapter_scale=0.7).model_.embeddings.adapter
+    assert (adapter.dropout.p, adapter.scale) == (0.25, 0.7)
+    assert (*adapter.first.shape[::2], *adapter.second.shape) == (3, 5, 3, 5, SMALL["embedding_size"])
+
+
 @pytest.mark.parametrize(
     "change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}, {"nearby": 0.0}, {"familiar": False}]
 )
@@ -126,6 +143,17 @@ def test_controls_of_the_adapter(change, fake_encoder):
     counts = {fit(**change).parameter_count(), fit().parameter_count()}
     assert len(counts) == 2
     assert auc(fit(**change)) > 0.5
+
+
+def test_a_space_is_principal_components_of_unit_length():
+    """Against scikit-learn, up to the sign of an axis; for vectors that it was not fitted on too."""
+    generator = np.random.default_rng(0)
+    seen, new = (5 + generator.normal(size=(many, 6)) * [9, 1, 5, 0.1, 3, 2] for many in (80, 20))
+    space, other = vectors.Space.fit(seen, 3), PCA(3).fit(seen)
+    for own in (seen, new):
+        expected = normalize(other.transform(own))
+        np.testing.assert_allclose(space(own) @ space(own).T, expected @ expected.T, atol=1e-6)
+    assert vectors.Space.fit(seen[:3], 5).axes.shape == (6, 2), "three vectors lie in a plane"
 
 
 def number_of(title: str) -> int:

@@ -14,6 +14,7 @@ from laser_core.errors import UserError
 from laser_core.metrics import bootstrap_auc, gauc
 from laser_core.study import contrast
 from laser_core.study.summary import MEANS, TIMES, mean_error, p_value
+from tests.crm.worlds import made_up
 
 USERS, EACH = 60, 12
 
@@ -99,6 +100,8 @@ def test_log_loss_gap_and_its_error_over_users():
     assert row["gap"] == pytest.approx(
         log_loss(one["label"], one["probability"]) - log_loss(other["label"], other["probability"]), abs=1e-9
     )
+    right = contrast.gaps(read, cells, ("deepfm", ""), "accuracy").iloc[0]
+    assert right["gap"] == pytest.approx(np.subtract(*(accuracy_score(part["label"], part["probability"] >= 0.5) for part in (one, other))))
     truth = one["label"].to_numpy()
     by_row = [-np.log(np.where(truth, part["probability"], 1 - part["probability"])) for part in (one, other)]
     by_user = (by_row[0] - by_row[1]).reshape(USERS, EACH).mean(axis=1)
@@ -216,6 +219,10 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         assert table["samples"].sum() == len(rows)
         assert (table["auc"].dropna() == 1).all()
     some = rows[::500]
+    known = np.ones(small.events, bool)
+    known[small.sample_event[np.concatenate([small.valid, small.test])]] = False
+    known_ratings = [(small.event_item[known] == item).sum() for item in small.sample_item(some)]
+    np.testing.assert_array_equal(contrast.slice_values(small, some, "popularity"), known_ratings)
     for row, liked, length in zip(
         some, contrast.slice_values(small, some, "liking"), contrast.slice_values(small, some, "history"), strict=True
     ):
@@ -230,6 +237,15 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         assert [*genres.values(item), ""][0] == (genres.vocabulary[kinds["group"] - 1] if kinds["group"] else "")
     with pytest.raises(UserError, match="slice"):
         contrast.slice_values(small, some, "colour")
+    for by in ("history", "popularity", "liking"):  # who was scored on fewer samples is cut where everybody is
+        whole, part = (contrast.slices(lambda key, own=own: own, small, cells, by) for own in (stored, stored.iloc[:150]))
+        assert set(part["slice"]) <= set(whole["slice"]) and len(whole) > 1
+        assert part["samples"].max() < 150
+
+
+def test_users_of_validation_are_not_seen():
+    data = made_up()  # each user is in one split only
+    assert [contrast.slice_values(data, rows, "seen").mean() for rows in (data.train, data.valid, data.test)] == [1, 0, 0]
 
 
 def test_curves_share_their_test_users_and_not_the_luck_of_their_seeds():
@@ -248,6 +264,11 @@ def test_curves_share_their_test_users_and_not_the_luck_of_their_seeds():
     moved = [contrast.curve(lambda key: users, equal[equal["system"] == system]) for system in ("din", "sim")]
     np.testing.assert_allclose(moved[0].draws, moved[1].draws)
     assert np.std(moved[0].draws) > 0.009
+
+
+def test_a_draw_without_both_classes_counts_as_the_auc_itself():
+    record = {"metrics": {"auc": 0.8}, "draws": {"auc": [0.7, None, 0.9]}}
+    assert contrast.auc_draws(record).tolist() == [0.7, 0.8, 0.9]
 
 
 def test_labels_needed_by_a_shifted_curve():

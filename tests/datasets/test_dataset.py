@@ -200,6 +200,18 @@ def test_a_part_of_a_split_is_drawn_by_lot_and_nested(small, split):
     assert abs(place.mean() - 0.5) < 5 * (1 / 12 / 1_000) ** 0.5
 
 
+def test_the_rows_of_recorded_results_are_drawn_again(small):
+    """No key of a result holds its rows: were they drawn in another way, old and new results would look alike and not be."""
+    drawn = {seed: (small.shots(4, seed).tolist(), small.validation_rows(64, seed)[:4].tolist()) for seed in (0, 1)}
+    assert drawn == {
+        0: ([688, 21906, 32237, 38133], [981, 1562, 1836, 2598]),
+        1: ([18023, 18478, 23663, 59766], [273, 315, 939, 986]),
+    }
+    assert small.test_rows(4).tolist() == [37422, 45891, 50985, 57982] and small.part("train", 3).tolist() == [6577, 8353, 36713]
+    elsewhere = replace(small, about=replace(small.about, name="another"))
+    assert elsewhere.shots(4, 0).tolist() != small.shots(4, 0).tolist(), "each data set has its own luck"
+
+
 def test_a_split_that_is_none(small):
     with pytest.raises(UserError, match="unknown split 'trian': did you mean 'train'"):
         small.part("trian")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from scipy.stats import t
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from laser_core.errors import UserError
+from laser_core.knowledge.vectors import VectorOptions
 from laser_core.metrics import bootstrap_auc, gauc
 from laser_core.study import contrast
 from laser_core.study.summary import MEANS, TIMES, mean_error, p_value
@@ -304,6 +306,30 @@ def test_verdict_compares_the_best_of_each_side(results):
     )
     assert dataclasses.replace(found, labels=(64, 64)).labels_differ == ""
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
+
+
+def test_the_ends_of_a_verdict_allow_for_all_that_were_tried(results):
+    """Two rivals, and one with a language model beside a control of it: each end of the interval by hand, two tries on either side."""
+    read, cells = results
+    control = cells[cells["system"] == "history-lr"].assign(system="laser-crm", variant='vectors="shuffled"')
+    found = contrast.verdict(read, pd.concat([cells, control]), 64)
+    row = contrast.gaps(read, cells[(cells["shots"] == 64) & cells["system"].isin(["laser-llm", "din"])], ("din", "")).iloc[0]
+    half = row["error"] * t.ppf(1 - 0.05 / 2 / 2, row["freedom"])
+    assert found.with_lm == ("laser-llm", "") and found.gap == pytest.approx(row["gap"])
+    assert (found.low, found.high) == pytest.approx((row["gap"] - half, row["gap"] + half))
+    without = contrast.verdict(read, cells, 64)
+    assert without.low > found.low and without.high == pytest.approx(found.high), "the control was a try more"
+    assert found.alone == pytest.approx((row["low"], row["high"]))
+
+
+def test_whatever_stands_in_a_language_models_place_is_on_no_side():
+    controls = set(get_args(get_type_hints(VectorOptions)["vectors"])) - {"real"}
+    assert len(controls) == 5
+    for kind in controls:
+        for variant in (f'vectors="{kind}"', f'statistics=false, vectors="{kind}", experts=8'):
+            assert contrast.side("laser-crm", variant) == "" and contrast.is_control("laser-crm", variant)
+    assert contrast.side("laser-crm", 'statistics=false, encoder="fields"') == "with"
+    assert [contrast.side(system) for system in ("laser-llm", "sim", "ctr-bert", "no-such")] == ["with", "without", "", ""]
 
 
 def mixed_results(asked):

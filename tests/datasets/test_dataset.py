@@ -136,6 +136,14 @@ def test_rows_are_samples():
             dataset.check_rows(np.array([0, wrong]))
 
 
+@pytest.mark.parametrize("absent", ["user", "item"])
+def test_ratings_of_nobody_known_are_refused(absent):
+    ratings = pd.DataFrame({"user": [1, 1, 2], "item": [0, 1, 2], "rating": [5, 2, 4], "label": [True, False, True]})
+    users, items = (pd.DataFrame(index=[1] if absent == "user" else [1, 2]), pd.DataFrame(index=[0, 1] if absent == "item" else [0, 1, 2]))
+    with pytest.raises(DataError, match="ratings name users or items that the other tables do not have"):
+        assemble(ABOUT, ratings, users, items, [1, 2, 3, 4, 5], np.ones(3, bool), np.array(PARTS))
+
+
 def test_an_empty_split_is_refused():
     with pytest.raises(DataError, match="the test split is empty"):
         make([(1, 0, 5), (1, 1, 2), (2, 2, 4)], ["train", "valid", "valid"])

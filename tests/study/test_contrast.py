@@ -210,6 +210,11 @@ def test_who_is_helped(results):
     )
     assert table["gain"].iloc[0] == pytest.approx(expected)
 
+    def shuffled(key: str) -> pd.DataFrame:
+        return read(key).sample(frac=1, random_state=len(key))
+
+    pd.testing.assert_frame_equal(contrast.user_gaps(shuffled, at_n, ("din", ""), ("history-lr", "")), table)  # samples meet by row
+
 
 def test_slices_cover_the_test_set_and_count_the_past_only(small):
     rows = small.test

@@ -462,6 +462,13 @@ def test_recorded_results_are_found_where_their_data_is_not(small, registry, tmp
     assert len(runner.results(fake.study(shots=(64,)), ResultStore(tmp_path))) == 3
 
 
+def test_results_of_older_data_are_not_those_of_today(small, registry, tmp_path, monkeypatch):
+    run_here(fake.study(shots=(64,)), tmp_path)
+    monkeypatch.setattr(versions, "cached_data_version", lambda name: "newer")
+    assert [entry.state for entry in runner.plan(fake.study(shots=(64,)), ResultStore(tmp_path))] == ["missing"] * 3
+    assert runner.results(fake.study(shots=(64,)), ResultStore(tmp_path)).empty
+
+
 def test_a_wrong_option_is_the_studys_fault(small, registry, tmp_path):
     with pytest.raises(UserError, match="unknown option 'sleeep': did you mean 'sleep'"):
         run_here(fake.study(options={"sleeep": 1.0}), tmp_path)

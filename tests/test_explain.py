@@ -7,6 +7,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from laser_core import explain
 from laser_core.errors import UserError
 from laser_core.lm.laser_llm import LaserLLM
 from laser_core.lm.prompts import Renderer
+from tests.crm.worlds import made_up
 from tests.lm.tiny_models import make_model
 
 
@@ -62,6 +65,14 @@ def test_labels_of_a_made_up_history_follow_the_rule(small, row):
     assert changed.event_label[:-1].tolist() == [int(small.rating_values[code] >= 4) for code in codes]
 
 
+def test_a_rating_that_never_occurs_is_labelled_as_its_neighbours():
+    """Here everybody rates 2 (disliked) or 5 (liked): 1 is below both, 3 nearer to 2, 4 nearer to 5."""
+    data = made_up(users=8, events=6)
+    assert set(data.event_rating) == {2, 5}
+    changed = explain.what_if(data, 0, [(1, code) for code in range(1, 6)])
+    assert changed.event_label[:-1].tolist() == [0, 0, 0, 1, 1]
+
+
 def test_an_empty_history_is_a_history(small, row):
     changed = explain.what_if(small, row, [])
     assert "has not rated" in Renderer(changed, "one", "one").one(0, 30).text
@@ -90,6 +101,21 @@ def test_candidates_are_scored_together_as_alone(small, row, tmp_path):
     opening, together, *alone = map(json.loads, said.getvalue().splitlines())
     assert opening == {"opening": True} and len(set(together["probabilities"])) > 1
     np.testing.assert_allclose(together["probabilities"], [answer["probability"] for answer in alone], atol=1e-4)
+
+
+def test_the_probability_is_that_of_the_first_answer_word(tmp_path):
+    """By transformers itself: of the two words, Yes against No."""
+    folder = make_model(tmp_path)
+    model, tokenizer = transformers.AutoModelForCausalLM.from_pretrained(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    text = "Does the user like the book?\nTome of Ana Alpha:"
+    yes, no = (tokenizer(f"{text} {word}")["input_ids"][-1] for word in ("Yes", "No"))
+    with torch.no_grad():
+        scores = model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1, [yes, no]]
+    chance, other = torch.softmax(scores.double(), 0).tolist()
+    live = explain.LiveModel(folder, precision="fp32")
+    assert live.probability(explain.as_prompt(text, ("Yes", "No"))) == pytest.approx(chance, abs=1e-5)
+    assert live.probability(explain.as_prompt(text, ("No", "Yes"))) == pytest.approx(other, abs=1e-5)
+    assert abs(chance - other) > 1e-3
 
 
 def test_whatever_one_line_says_the_next_is_answered(tmp_path):

@@ -520,6 +520,29 @@ def test_gaps_table_is_the_paired_comparison(stores, open_page):
     for row in expected.itertuples():
         assert shown[{"laser-llm": "Laser, LLM only", "history-lr": "History-LR"}[row.system]] == pytest.approx(row.gap)
     assert (shown.diff().dropna() <= 0).all(), "best first"
+    losses = open_page("compare.py", view="gaps", n="64", baseline="din", metric="log_loss").dataframe[0].value.set_index("System")
+    expected = contrast.gaps(store.predictions, cells[cells["shots"] == 64], ("din", ""), "log_loss").set_index("system")
+    assert losses.loc["History-LR", "Gap"] == pytest.approx(expected.loc["history-lr", "gap"]) and losses.loc["History-LR", "Gap"] < 0
+    assert losses["Says"].to_dict() == {"Laser, LLM only": "▲ better", "History-LR": "▲ better"}, "less loss is better"
+
+
+def test_what_was_not_run_says_so_and_has_no_number(stores, open_page):
+    """Beside the paper: a row a system; improvements over systems scored on as many test rows only."""
+    from laser_core.study.store import ResultStore
+    from laser_core.systems import SYSTEMS
+
+    table = open_page("compare.py", view="table", n="64").dataframe[0].value.set_index("System")
+    cells = ResultStore(stores).cells()
+    means = cells[cells["shots"] == 64].groupby("system")["auc"].mean()
+    done = {SYSTEMS[system].label: value for system, value in means.items()}
+    assert len(table) == len(SYSTEMS) and len(done) == 3
+    assert table["State"].to_dict() == {system.label: "done" if system.label in done else "not run" for system in SYSTEMS.values()}
+    ours = ["AUC", "AUC low", "AUC high", "Rel.Impr", "Log loss", "Labels seen", "Seeds", "Test rows"]
+    assert table.loc[table["State"] == "not run", ours].isna().all(axis=None)
+    assert table["AUC"].dropna().to_dict() == pytest.approx(done)
+    assert table["Rel.Impr"].dropna().to_dict() == pytest.approx(
+        {"History-LR": 0, "DIN": done["History-LR"] / done["DIN"] - 1, "Laser, LLM only": 0}
+    )
 
 
 def test_labels_needed_table(stores, open_page):

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from laser_core import systems
 from laser_core.crm import collaborative
@@ -244,7 +246,10 @@ def test_the_ridge_is_what_validation_prefers() -> None:
     ridges = (0.5, 5.0, 1e7)
     model = systems.create("ease-lr", ridges=ridges).fit(data, data.train, data.valid)
     losses = [entry["valid_log_loss"] for entry in model.curve_ if "ridge" in entry]
-    assert len(losses) == len(ridges)
+    for ridge, loss in zip(ridges, losses, strict=True):  # of a regression on the shots' numbers alone
+        read = [Collaborative.fit(data, data.train, ridge).features(data, rows).astype(float) for rows in (data.train, data.valid)]
+        other = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-8, max_iter=1000)).fit(read[0], data.labels(data.train))
+        assert loss == pytest.approx(log_loss(data.labels(data.valid), other.predict_proba(read[1])[:, 1]), abs=1e-4)
     best = Collaborative.fit(data, data.train, ridges[int(np.argmin(losses))])
     np.testing.assert_array_equal(model.collaborative_.weight, best.weight)
     assert int(np.argmin(losses)) < 2

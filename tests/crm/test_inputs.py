@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laser_core import systems
 from laser_core.crm.inputs import Inputs
 from laser_core.crm.search import group_vectors, search, text_vectors
 from laser_core.crm.statistics import history_statistics
@@ -28,6 +29,8 @@ def test_places_lead_back_to_the_codes(rows):
     assert inputs.names == ("thing", "town", "kind")
     stands_for = words(inputs)
     assert inputs.sizes.values == len(stands_for)
+    read = [event for row in rows for event in (*DATA.history_events(row), DATA.sample_event[row])]
+    assert set(inputs.known[0]) == set(DATA.event_item[read]), "the targets and what their last K events hold"
     batch = inputs.encode(DATA, np.array(rows)).batch(slice(None))
     plain = DATA.batch(np.array(rows))
     width = max(1, plain.history_length.max())
@@ -85,6 +88,23 @@ def test_search_finds_the_most_similar_of_the_whole_history(vectors, most):
         alike = [float(np.round(table[DATA.event_item[event]] @ target, 5)) for event in history]
         best = sorted(range(len(history)), key=lambda place: (alike[place], place))[-most:]
         assert list(mine) == [history[place] for place in sorted(best)]
+
+
+@pytest.mark.parametrize(("kind", "vectors"), [("hard", group_vectors), ("soft", text_vectors)])
+@pytest.mark.parametrize(("history", "most"), [(0, DATA.about.history_length), (3, 3)])
+def test_sim_reads_what_its_search_finds(kind, vectors, history, most):
+    """And has a row for every item of the whole histories that it searches."""
+    model = systems.create("sim", search=kind, history=history, embedding_size=4, hidden=(4,), epochs=1)
+    rows = DATA.train[::7]
+    model.fit(DATA, rows, DATA.valid)
+    read = model.encode(DATA, DATA.test).batch(slice(None))
+    events, length = search(DATA, DATA.test, vectors(DATA), most)
+    assert (read.length.numpy() == length).all() and length.max() == most
+    found = model.inputs_.encode(DATA, DATA.test).item_place[DATA.event_item[events]]
+    np.testing.assert_array_equal(read.history[read.real].numpy(), found)
+    np.testing.assert_array_equal(read.rating[read.real].numpy(), DATA.event_rating[events])
+    whole = [event for row in rows for event in (*DATA.history_events(row, 0), DATA.sample_event[row])]
+    assert set(model.inputs_.known[0]) == set(DATA.event_item[whole])
 
 
 def test_search_of_nothing():

@@ -125,6 +125,7 @@ def test_predictions_do_not_depend_on_order_company_or_batches(name, monkeypatch
 def test_same_seed_same_model(name):
     again = systems.create(name, **SMALL).fit(world(), world().shots(300, seed=0), world().valid)
     assert (again.predict(world(), world().test) == fitted(name).predict(world(), world().test)).all()
+    assert again.labels_seen_ == 300
     other = systems.create(name, **SMALL).fit(world(), world().shots(300, seed=0), world().valid, seed=1)
     assert (other.predict(world(), world().test) != fitted(name).predict(world(), world().test)).all()
 
@@ -151,6 +152,11 @@ def test_saved_and_loaded_is_the_same(name, tmp_path):
     assert again.describe() == model.describe()
     assert again.curve_ == model.curve_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_a_label_that_is_asked_for_twice_is_seen_once():
+    model = systems.create("deepfm", **SMALL).fit(world(), np.repeat(world().shots(20, seed=0), 3), world().valid)
+    assert model.labels_seen_ == 20
 
 
 def test_choosing_keeps_the_fit_that_validation_likes_best():

@@ -89,6 +89,8 @@ def test_the_same_seed_gives_the_same_model_whatever_the_order_of_the_shots(name
     second = systems.create(name).fit(data, shuffled, valid, seed=5)
     np.testing.assert_array_equal(first.predict(data, data.test), second.predict(data, data.test))
     assert second.labels_seen_ == 500
+    other = systems.create(name).fit(data, shots, valid, seed=6)  # other folds, where shots read means without their own
+    assert (other.predict(data, data.test) != first.predict(data, data.test)).any() == (name not in ("popularity", "history-lr"))
 
 
 @every

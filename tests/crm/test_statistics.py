@@ -49,6 +49,7 @@ def data_sets(draw: st.DrawFn) -> CTRDataset:
     split[sample] = np.resize(["train", "valid", "test"], sample.sum())
     kinds = [list(generator.choice(KINDS, generator.integers(0, 4))) for _ in range(items)]
     table = pd.DataFrame({"title": [f"thing {number}" for number in range(items)], "maker": generator.choice(["x", "y", None], items)})
+    table["barcode"] = [f"{number:05d}" for number in range(items)]  # words that do not repeat make nothing alike
     about = dataclasses.replace(ABOUT, group_field="kinds", profile_fields=())
     return assemble(about, ratings, pd.DataFrame(index=range(len(sizes))), table, RATINGS, sample, split, multi={"kinds": kinds})
 

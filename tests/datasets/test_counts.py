@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from laser_core.datasets import bookcrossing as bx
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.datasets.sources import BOOKCROSSING, read_raw
+from laser_core.datasets.sources import BOOKCROSSING, MOVIELENS_SMALL, read_raw
 
 
 def sizes(dataset: CTRDataset) -> tuple[int, int, int]:
@@ -63,6 +66,54 @@ def test_movielens_1m_against_the_raw_file(ml_1m, raw_data):
             assert [ml_1m.fields["movie"].text(item) for item in history] == [str(entry[1]) for entry in told[: place + 5]]
 
 
+def test_movielens_1m_says_of_users_and_movies_what_the_raw_files_say(ml_1m, raw_data):
+    """Profiles in the words of the data set's own README, genres and years of the movies file."""
+    with zipfile.ZipFile(raw_data / "ml-1m.zip") as archive:
+        users, movies, readme = (archive.read(f"ml-1m/{name}").decode("latin-1") for name in ("users.dat", "movies.dat", "README"))
+    ages, occupations = (
+        {code: words.replace('"', "").replace("/", " or ").lower() for code, words in re.findall(r"^\t\* *(\d+): +(.+?)\s*$", part, re.M)}
+        for part in readme.split("Age is chosen")[1].split("Occupation is chosen")
+    )
+    assert (len(ages), len(occupations)) == (7, 21)
+    ages["56"] = "56 or older"
+    told = dict(zip(ml_1m.fields["user"].vocabulary, range(1, ml_1m.users + 1), strict=True))
+    for line in users.splitlines():
+        user, gender, age, occupation, code = line.split("::")
+        values = [ml_1m.fields[name].text(told[user]) for name in ("gender", "age", "occupation", "zip")]
+        expected = [{"F": "female", "M": "male"}[gender], ages[age], occupations[occupation], code]
+        assert [value.lower() for value in values] == expected
+    items = dict(zip(ml_1m.fields["movie"].vocabulary, range(1, ml_1m.items + 1), strict=True))
+    rated = [line.split("::") for line in movies.splitlines() if line.split("::")[0] in items]
+    assert len(rated) == ml_1m.items
+    for movie, title, genres in rated:
+        item = items[movie]
+        assert ml_1m.title(item) == title and ml_1m.fields["year"].text(item) == re.search(r"\((\d{4})\)$", title)[1]
+        assert ml_1m.fields["genres"].values(item) == genres.split("|")
+        assert ml_1m.fields["genre"].text(item) == genres.split("|")[0]
+
+
+def test_movielens_small_against_the_raw_files(small):
+    """Three users, told line by line: order (time, movie), 4 stars and more are positive; every movie's genres and year."""
+    raw = {name: content.decode("utf-8") for name, content in read_raw(MOVIELENS_SMALL).items()}
+    lines = [line.split(",") for line in raw["ratings.csv"].splitlines()[1:]]
+    for user in ("1", "15", "547"):
+        told = sorted((int(time), int(movie), float(stars)) for owner, movie, stars, time in lines if owner == user)
+        code = int(np.flatnonzero(small.fields["user"].vocabulary == user)[0]) + 1
+        events = np.arange(small.user_offsets[code], small.user_offsets[code + 1])
+        assert [int(small.fields["movie"].text(item)) for item in small.event_item[events]] == [movie for _, movie, _ in told]
+        assert small.rating_values[small.event_rating[events]].tolist() == [stars for *_, stars in told]
+        assert small.event_label[events].tolist() == [stars >= 4 for *_, stars in told]
+        rows = np.flatnonzero(small.sample_user(np.arange(small.samples)) == code)
+        assert sorted(small.sample_event[rows]) == events[max(5, len(told) - 200) :].tolist()
+    assert {float(stars) for *_, stars, _ in lines} >= {3.5, 4.0}
+    movies = list(csv.reader(io.StringIO(raw["movies.csv"])))[1:]
+    items = dict(zip(small.fields["movie"].vocabulary, range(1, small.items + 1), strict=True))
+    for movie, _, year, words in movies:
+        genres = [] if words == "(no genres listed)" else words.split("|")
+        said = [small.fields[name].text(items[movie]) for name in ("genre", "year")]
+        assert small.fields["genres"].values(items[movie]) == genres and said == [genres[0] if genres else "unknown", year or "unknown"]
+
+
 def test_movielens_small(small):
     assert (small.users, small.items, small.events) == (671, 9_066, 100_004)
     assert sum(sizes(small)) == small.samples
@@ -99,6 +150,7 @@ def test_bookcrossing(bookcrossing):
     assert facts["age_buckets_of_all_users"] == 11
     assert bookcrossing.users == bookcrossing.samples == 17_714
     assert sizes(bookcrossing) == (15_942 - 1_594, 1_594, 1_772)
+    assert bookcrossing.train.max() < bookcrossing.valid.min() and bookcrossing.valid.max() < bookcrossing.test.min()
     known = np.concatenate([bookcrossing.train, bookcrossing.valid])
     assert round(100 * float(bookcrossing.labels(known).mean()), 2) == 48.39
     assert round(100 * float(bookcrossing.labels(bookcrossing.test).mean()), 2) == 48.93

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +122,26 @@ def test_fields_with_several_values():
     assert kinds.text(3) == "even, small"
 
 
-def test_a_rating_outside_the_scale_is_refused():
-    with pytest.raises(DataError, match="rating 7 is not one of"):
-        make([(1, 0, 5), (1, 1, 7), (2, 2, 4)], list(PARTS))
+@pytest.mark.parametrize("rating", [7, 0, 3.5])
+def test_a_rating_outside_the_scale_is_refused(rating):
+    with pytest.raises(DataError, match=f"rating {rating} is not one of"):
+        make([(1, 0, 5), (1, 1, rating), (2, 2, 4)], list(PARTS))
+
+
+def test_rows_are_samples():
+    dataset = make([(1, 0, 5), (1, 1, 2), (2, 2, 4)], list(PARTS))
+    assert dataset.check_rows(np.array([0, 2, 2])).tolist() == [0, 2, 2]
+    for wrong in (-1, 3):
+        with pytest.raises(UserError, match=f"the samples 0 to 2, not {wrong}"):
+            dataset.check_rows(np.array([0, wrong]))
+
+
+@pytest.mark.parametrize("absent", ["user", "item"])
+def test_ratings_of_nobody_known_are_refused(absent):
+    ratings = pd.DataFrame({"user": [1, 1, 2], "item": [0, 1, 2], "rating": [5, 2, 4], "label": [True, False, True]})
+    users, items = (pd.DataFrame(index=[1] if absent == "user" else [1, 2]), pd.DataFrame(index=[0, 1] if absent == "item" else [0, 1, 2]))
+    with pytest.raises(DataError, match="ratings name users or items that the other tables do not have"):
+        assemble(ABOUT, ratings, users, items, [1, 2, 3, 4, 5], np.ones(3, bool), np.array(PARTS))
 
 
 def test_an_empty_split_is_refused():
@@ -184,6 +201,12 @@ def test_validation_rows_grow_with_the_shots_and_are_nested(small):
     assert set(small.validation_rows(256, 0)) <= set(small.validation_rows(1_024, 0)) <= set(small.valid)
 
 
+def test_validation_rows_are_at_most_20_000(small):
+    large = replace(small, valid=np.arange(small.samples))
+    assert len(large.validation_rows(19_000, 0)) == 19_000
+    assert len(large.validation_rows(30_000, 0)) == len(large.validation_rows(ALL, 0)) == 20_000
+
+
 def test_test_rows_are_nested_and_the_same_for_every_seed(small):
     assert set(small.test_rows(100)) <= set(small.test_rows(1_000)) <= set(small.test)
     assert np.array_equal(small.test_rows(ALL), small.test)
@@ -198,6 +221,18 @@ def test_a_part_of_a_split_is_drawn_by_lot_and_nested(small, split):
     assert np.array_equal(small.part(split), whole) and np.array_equal(small.part(split, 10**9), whole)
     place = np.searchsorted(whole, more) / len(whole)  # uniform over the split: its mean is one half within five standard errors
     assert abs(place.mean() - 0.5) < 5 * (1 / 12 / 1_000) ** 0.5
+
+
+def test_the_rows_of_recorded_results_are_drawn_again(small):
+    """No key of a result holds its rows: were they drawn in another way, old and new results would look alike and not be."""
+    drawn = {seed: (small.shots(4, seed).tolist(), small.validation_rows(64, seed)[:4].tolist()) for seed in (0, 1)}
+    assert drawn == {
+        0: ([688, 21906, 32237, 38133], [981, 1562, 1836, 2598]),
+        1: ([18023, 18478, 23663, 59766], [273, 315, 939, 986]),
+    }
+    assert small.test_rows(4).tolist() == [37422, 45891, 50985, 57982] and small.part("train", 3).tolist() == [6577, 8353, 36713]
+    elsewhere = replace(small, about=replace(small.about, name="another"))
+    assert elsewhere.shots(4, 0).tolist() != small.shots(4, 0).tolist(), "each data set has its own luck"
 
 
 def test_a_split_that_is_none(small):
@@ -258,6 +293,27 @@ def test_the_version_tells_what_predictions_can_depend_on():
     versions = {entry.version for entry in (dataset, other_label, other_split, other_width, other_words)}
     assert len(versions) == 5
     assert make(EVENTS, SPLIT, replace(ABOUT, licence="another", traps=("beware",))).version == dataset.version
+
+
+def test_the_version_tells_of_every_array():
+    """Each number of the data set, its fields and its splits: one of them changed is another version."""
+    dataset = make(EVENTS, SPLIT)
+    arrays = {entry.name: getattr(dataset, entry.name) for entry in fields(dataset)}
+    others = [{name: other(array)} for name, array in arrays.items() if isinstance(array, np.ndarray)]
+    assert len(others) == 11
+    for name, entry in dataset.fields.items():
+        parts = {part: getattr(entry, part) for part in ("codes", "offsets") if getattr(entry, part) is not None}
+        others += [{"fields": {**dataset.fields, name: replace(entry, **{part: other(array)})}} for part, array in parts.items()]
+    assert len(others) == 15
+    versions = [dataset.version, *(replace(dataset, **change).stamped().version for change in others)]
+    assert len(set(versions)) == len(versions)
+
+
+def other(array: np.ndarray) -> np.ndarray:
+    """The same but for the last number, which is one more."""
+    changed = array.copy()
+    changed[-1] += 1
+    return changed
 
 
 def test_saving_replaces_another_version_and_keeps_its_like(tmp_path):

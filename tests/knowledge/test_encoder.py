@@ -162,3 +162,10 @@ def test_writing_goes_on_where_it_was_killed(decoder, home, monkeypatch):
 )
 def test_a_sentence_cut_off_is_dropped(text, whole):
     assert writing._whole(text) == whole
+
+
+def test_vectors_of_another_precision_are_kept_apart(encoder, home, monkeypatch):
+    folder = backbones.fetch(encoder)
+    here = module._store(encoder, folder, 256).folder
+    monkeypatch.setattr(backbones, "vector_precision", lambda: "another")
+    assert module._store(encoder, folder, 256).folder != here

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import normalize
 
 from laser_core import systems
 from laser_core.errors import DataError, UserError
-from laser_core.knowledge.vectors import Vectors
+from laser_core.knowledge import vectors
+from laser_core.knowledge.vectors import VectorOptions, Vectors
 from tests.crm.worlds import made_up
 
 CRMS = [system.name for system in systems.SYSTEMS.values() if system.family == "crm"]
@@ -95,6 +99,15 @@ def test_what_is_prepared_is_looked_up_and_changes_nothing(change, fake_encoder,
     np.testing.assert_allclose(model.predict(world(), rows), p, atol=1e-6)  # others are still answered
 
 
+def test_what_is_prepared_is_forgotten_by_the_next_fit(fake_encoder):
+    """Its fields are those of the model before."""
+    model, rows = fit(), world().test
+    model.prepare(world(), rows)
+    model.fit(world(), world().shots(400, seed=1), world().valid, seed=1)
+    fresh = systems.create("laser-crm", **SMALL).fit(world(), world().shots(400, seed=1), world().valid, seed=1)
+    np.testing.assert_array_equal(model.predict(world(), rows), fresh.predict(world(), rows))
+
+
 def test_what_is_prepared_is_not_used_for_another_history(fake_encoder):
     """A what-if data set has the same rows and other events."""
     from laser_core import explain
@@ -117,6 +130,12 @@ def test_without_vectors_it_is_the_backbone(name):
     assert ours.parameter_count() == alone.parameter_count()
 
 
+def test_the_options_of_the_adapter_reach_it(fake_encoder):
+    adapter = fit(experts=3, adapter_hidden=5, adapter_dropout=0.25, adapter_scale=0.7).model_.embeddings.adapter
+    assert (adapter.dropout.p, adapter.scale) == (0.25, 0.7)
+    assert (*adapter.first.shape[::2], *adapter.second.shape) == (3, 5, 3, 5, SMALL["embedding_size"])
+
+
 @pytest.mark.parametrize(
     "change", [{"experts": 1}, {"experts": 8}, {"adapter": "linear"}, {"match": False}, {"nearby": 0.0}, {"familiar": False}]
 )
@@ -124,6 +143,56 @@ def test_controls_of_the_adapter(change, fake_encoder):
     counts = {fit(**change).parameter_count(), fit().parameter_count()}
     assert len(counts) == 2
     assert auc(fit(**change)) > 0.5
+
+
+def test_a_space_is_principal_components_of_unit_length():
+    """Against scikit-learn, up to the sign of an axis; for vectors that it was not fitted on too."""
+    generator = np.random.default_rng(0)
+    seen, new = (5 + generator.normal(size=(many, 6)) * [9, 1, 5, 0.1, 3, 2] for many in (80, 20))
+    space, other = vectors.Space.fit(seen, 3), PCA(3).fit(seen)
+    for own in (seen, new):
+        expected = normalize(other.transform(own))
+        np.testing.assert_allclose(space(own) @ space(own).T, expected @ expected.T, atol=1e-6)
+    assert vectors.Space.fit(seen[:3], 5).axes.shape == (6, 2), "three vectors lie in a plane"
+
+
+def number_of(title: str) -> int:
+    """Of an item, as its title says."""
+    return int(re.search(r"thing (\d+)", title)[1])
+
+
+@pytest.fixture
+def numbered(monkeypatch):
+    """Instead of language models: an item's vector and how known it is are the number in its title; a user's, who and until when."""
+    monkeypatch.setattr(
+        vectors, "encode", lambda name, texts, progress: np.array([[*map(float, re.findall(r"\d+", t))][:2] for t in texts])
+    )
+    monkeypatch.setattr(vectors, "familiarity", lambda name, titles, noun, progress: np.array([float(number_of(t)) for t in titles]))
+    monkeypatch.setattr(vectors, "user_texts", lambda data, users, ends, *_: [f"{u} {e}" for u, e in zip(users, ends, strict=True)])
+
+
+def test_how_known_an_item_is_stands_beside_its_own_samples(numbered):
+    data, rows = world(), np.random.default_rng(0).permutation(world().samples)[:50]
+    made = Vectors(VectorOptions(vectors="fields", match=False, nearby=0.0)).fit(data, data.train, np.arange(1, data.items + 1))
+    mean, deviation = made.scale
+    [[*found]] = (made.numbers(data, rows, None) * deviation + mean).T
+    assert found == pytest.approx([number_of(data.title(item)) for item in data.sample_item(rows)], abs=1e-4)
+
+
+def test_shuffled_vectors_are_those_of_another_item_and_user(numbered):
+    """The control would else be the system itself. Every vector is somebody's; a user's is of at most as many events as they have."""
+    data, made = world(), Vectors(VectorOptions(vectors="shuffled", item_text="metadata", user_text="history"))
+    items, users = np.arange(1, data.items + 1), np.arange(1, data.users + 1)
+    own = np.array([number_of(data.title(item)) for item in items])
+    for found in (made._raw_items(data, items)[:, 0], made._familiar(data, items)):
+        assert sorted(found) == sorted(own) and (found == own).mean() < 0.2
+        np.testing.assert_array_equal(made._raw_items(data, items[::-1])[:, 0], made._raw_items(data, items)[::-1, 0])
+    sizes = np.diff(data.user_offsets)[users]
+    few, all_of_them = (made._raw_users(data, users, data.user_offsets[users] + many) for many in (3, sizes))
+    assert sorted(few[:, 0]) == users.tolist() and (few[:, 0] == users).mean() < 0.2
+    other = few[:, 0].astype(int)
+    np.testing.assert_array_equal(few[:, 1] - data.user_offsets[other], 3)
+    np.testing.assert_array_equal(all_of_them, np.stack([other, data.user_offsets[other + 1]], axis=1))
 
 
 @pytest.mark.parametrize(("shots", "nearby"), [(64, 0.0), (256, 0.1)])
@@ -137,7 +206,7 @@ def test_vectors_that_mean_something_help_and_others_do_not(shots, nearby, fake_
         "shots": shots,
         "nearby": nearby,
     }
-    by_vectors = {vectors: auc(fit(vectors=vectors, **settings)) for vectors in ("real", "random", "none")}
+    by_vectors = {kind: auc(fit(vectors=kind, **settings)) for kind in ("real", "random", "none")}
     assert by_vectors["real"] > 0.8
     assert by_vectors["real"] > max(by_vectors["random"], by_vectors["none"]) + 0.1
 

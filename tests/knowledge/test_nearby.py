@@ -72,6 +72,8 @@ def test_the_fitted_samples_are_worked_out_once():
     other = Vectors(options).fit(DATA, rows, np.arange(1, DATA.items + 1))
     # Other samples: nothing is mixed up. A processor may round the product of nine rows and that of all rows differently.
     np.testing.assert_allclose(other.samples(DATA, rows[:9])[1], vectors._fitted[2][:9], atol=1e-5)
+    backwards = Vectors(options).fit(DATA, rows, np.arange(1, DATA.items + 1))  # as many, but others
+    np.testing.assert_allclose(backwards.samples(DATA, rows[::-1].copy())[1], vectors._fitted[2][::-1], atol=1e-3)
     ((users, user_place), (items, _)), numbers = vectors.samples(DATA, rows)
     ((more_users, more_places), (more_items, _)), again = vectors.samples(DATA, rows)
     assert vectors._fitted is None and numbers is not again and users is not more_users

@@ -54,6 +54,11 @@ def test_a_sample_reads_the_last_snapshot_before_it(every, rows):
     assert ((first <= end) & (end <= event) & (event < end + every)).all()
 
 
+def test_a_snapshot_is_made_anew_as_fits_what_is_read_of_users():
+    assert [VectorOptions(user_text=text).every for text in ("ratings", "history", "generated")] == [1, 30, 30]
+    assert VectorOptions(user_text="history", snapshot=7).every == VectorOptions(snapshot=7).every == 7
+
+
 def forget_from(event: int):
     """The same data, but with other items, ratings and labels from one event on, and in all of other users' timelines."""
     user = DATA.event_user[event]

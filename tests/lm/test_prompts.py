@@ -131,6 +131,8 @@ def test_a_budget_costs_the_oldest_history_and_never_the_question(row, history, 
     shown = [line.partition(". ")[2] for line in prompt.text.splitlines() if line[0].isdigit()]
     all_lines = [line.partition(". ")[2] for line in whole.text.splitlines() if line[0].isdigit()]
     assert shown == all_lines[len(all_lines) - len(shown) :] and len(shown) == prompt.history
+    if len(shown) < len(all_lines):
+        assert words(Renderer(SHELF, "one", "one", chat="{prompt}<model>").one(row, len(shown) + 1).text) > budget, "one more is too many"
     if words(whole.text) <= budget:
         assert prompt.text == whole.text
 

@@ -67,7 +67,8 @@ def test_the_penalty_is_chosen_on_the_shots_of_users_left_out():
     labels = generator.permutation(np.arange(30) % 2)[users]  # each user likes everything or nothing
     own = np.arange(240) % 8 == 7
     noise, told = generator.normal(size=(240, 200)), labels[:, None] + generator.normal(0, 0.3, (240, 1))
-    for states, best in ((noise, 1e-4), (told, 10.0)):
+    whose = generator.normal(size=(30, 200))[users]  # tells who it is: of use within a user, and of none for one left out
+    for states, best in ((noise, 1e-4), (told, 10.0), (whose, 1e-4)):
         _, _, tried = readout.regress(states, labels, users, own, (1e-4, 10.0))
         assert min(tried, key=lambda entry: entry["log_loss"])["strength"] == best
     flipped = np.where(own, labels, 1 - labels)  # what is not a shot's own answer is learned from, but never judged by
@@ -227,3 +228,6 @@ def test_states_of_other_weights_are_kept_apart(shelf, tiny, tmp_path):
     store = readout.state_store(tiny, backbones.fetch(tiny), "fp32", (1,), 32, "shelf")
     wider = readout.state_store(tiny, backbones.fetch(tiny), "fp32", (1, 2), 64, "shelf")
     assert store.folder != wider.folder and model.model_.blocks == (1, 2)
+    coarser = readout.state_store(tiny, backbones.fetch(tiny), "bf16", (1,), 32, "shelf")
+    tuned = readout.state_store(tiny, backbones.fetch(other), "fp32", (1,), 32, "shelf")  # other weights under the same name
+    assert len({store.folder, wider.folder, coarser.folder, tuned.folder}) == 4

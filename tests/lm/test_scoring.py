@@ -209,6 +209,17 @@ def test_the_shared_history_really_is_read_once(tiny):
     assert sum(read) < sum(len(text.tokens) for text in encoded) / 4
 
 
+def test_nothing_is_left_out_by_lot_while_scoring(tiny):
+    """A model that comes from training, half of its hidden numbers dropped there."""
+    texts = candidates("one")
+    model, encoded = open_tiny(tiny, prompt=texts[0]), last_answer(scoring.encode(backbones.tokenizer(tiny), texts))
+    layer = model.body.layers[0]
+    layer.register_forward_hook(lambda module, given, state: torch.nn.functional.dropout(state, 0.5, module.training))
+    expected = np.concatenate(scoring.log_odds(model.eval(), encoded, 1))
+    for score in (scoring.shared_log_odds, lambda *words: scoring.log_odds(*words, 1)):
+        np.testing.assert_allclose(np.concatenate(score(model.train(), encoded)), expected, atol=1e-4)
+
+
 def test_texts_that_share_nothing_are_scored_one_by_one(tiny):
     model, encoded = open_tiny(tiny), scoring.encode(backbones.tokenizer(tiny), prompts())
     plain, shared = scoring.log_odds(model, encoded, 1), scoring.shared_log_odds(model, encoded)

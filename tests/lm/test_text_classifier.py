@@ -183,6 +183,46 @@ def test_no_number_after_a_good_check_keeps_the_best_check(folders, shelf, spoil
     assert not np.array_equal(seen[0], seen[1])
 
 
+def test_rates_decay_and_order_are_those_of_the_options_and_the_seed(folders, shelf, monkeypatch):
+    told, descend = [], text_classifier.descend
+
+    def noted(groups, count, batch, steps, loss, generator, decay, after):
+        told.append((groups, generator.bit_generator.state, decay))
+        descend(groups, count, batch, steps, loss, generator, decay, after)
+
+    monkeypatch.setattr(text_classifier, "descend", noted)
+    model = make(folders, "ctr-bert", learning_rate=1e-3, head_learning_rate=2e-2, weight_decay=0.25)
+    model.fit(shelf, shelf.shots(24, 0), shelf.valid, seed=7)
+    [(groups, state, decay)] = told
+    body = {id(weight) for weight in model.model_.body.parameters()}
+    assert {group["initial_lr"]: {id(weight) in body for weight in group["params"]} for group in groups} == {1e-3: {True}, 2e-2: {False}}
+    assert decay == 0.25 and state == np.random.default_rng(7).bit_generator.state
+
+
+def test_the_seed_decides_what_is_put_on_top(folders, shelf):
+    """With rates of nothing all that a seed can change is the start."""
+    still = {"learning_rate": 1e-30, "head_learning_rate": 1e-30, "weight_decay": 0.0}
+    one, again, other = (
+        make(folders, "ctr-bert", **still).fit(shelf, shelf.shots(24, 0), shelf.valid, seed=seed).predict(shelf, shelf.test[FEW])
+        for seed in (1, 1, 2)
+    )
+    assert (one == again).all() and np.abs(one - other).max() > 1e-4
+
+
+def test_dropout_is_on_in_all_of_the_training_and_the_best_check_is_judged_without(folders, shelf):
+    model = make(folders, "ctr-bert")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reader = model._open(lambda *_: None)
+    rows, heard = shelf.shots(24, 0), []
+    samples, labels = model._encode(shelf, rows, reader), torch.from_numpy(shelf.labels(rows)).float()
+    model.model_.register_forward_pre_hook(lambda module, given: heard.append(module.training))
+    options = dataclasses.replace(model.options, least_steps=12, checks=4, patience=9)
+    judge = lambda: float(model._log_odds(samples)[0].var())  # noqa: E731
+    curve = text_classifier.train(model.model_, samples, labels, options, torch.float32, 0, judge)
+    assert len(curve) == 4 and len(heard) >= 12 and all(heard) and not model.model_.training
+
+
 # ---- memory ------------------------------------------------------------------------------------------------------------------------------
 
 

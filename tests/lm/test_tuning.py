@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import re
 import warnings
 
 import numpy as np
@@ -129,6 +131,61 @@ def test_same_seed_same_adapter(tiny):
         tuning.tune(model, encoded, labels, SETTINGS, seed, size=1)
         results.append(odds(model, encoded))
     assert np.array_equal(results[0], results[1]) and not np.array_equal(results[0], results[2])
+
+
+def test_the_seed_decides_the_start_the_order_and_the_dropout(tiny):
+    """Each by itself: what `add_adapter` draws; the order of texts, without dropout; what dropout leaves out of a single one."""
+    starts = [tuning.trainable(opened(tiny, seed)[0]) for seed in (1, 1, 2)]
+    differ = [any(not torch.equal(weight, starts[0][name]) for name, weight in other.items()) for other in starts]
+    assert differ == [False, False, True]
+    for many, settings in ((6, {"dropout": 0.0, "epochs": 1}), (1, {"dropout": 0.5})):
+        said = []
+        for seed in (1, 1, 2):
+            model, _, encoded, labels = opened(tiny, **settings)
+            tuning.tune(model, encoded[:many], labels[:many], dataclasses.replace(SETTINGS, **settings), seed, size=1)
+            said.append(odds(model, encoded))
+        assert np.array_equal(said[0], said[1]) and np.abs(said[0] - said[2]).max() > 1e-3
+
+
+def test_the_adapter_adds_alpha_over_rank_times_its_product(tiny):
+    """Against a model whose own weights are W + (alpha / rank) B A, worked out by hand."""
+    model, _, encoded, _ = opened(tiny, rank=2, alpha=5)
+    plain = scoring.AnswerModel(backbones.load_decoder(tiny, torch.float32, CPU), 0, 1)
+    plain.head.copy_(model.head)
+    learned, own = tuning.trainable(model), dict(plain.model.named_parameters())
+    generator = torch.Generator().manual_seed(0)
+    drawn = {name: torch.randn(weight.shape, generator=generator) * 0.2 for name, weight in learned.items()}
+    tuning.restore(model, drawn)
+    names = [name for name in drawn if ".lora_A." in name]
+    assert len(names) == 4, "query and value of two blocks"
+    for name in names:
+        target = re.search(r"layers\..*_proj", name)[0]
+        (weight,) = (value for path, value in own.items() if path.endswith(f"{target}.weight"))
+        with torch.no_grad():
+            weight += 5 / 2 * drawn[name.replace("lora_A", "lora_B")] @ drawn[name]
+    np.testing.assert_allclose(odds(model, encoded), odds(plain, encoded), atol=1e-5)
+
+
+def test_the_rate_falls_to_nothing_step_by_step_and_no_gradient_is_longer_than_one(tiny, monkeypatch):
+    told, step = [], torch.optim.AdamW.step
+
+    def noted(self, *words):
+        (group,) = self.param_groups
+        length = torch.stack([weight.grad.norm() for weight in group["params"]]).norm().item()
+        told.append((group["lr"], group["weight_decay"], length))
+        return step(self, *words)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    model, _, encoded, labels = opened(tiny)
+    model.head.mul_(100)
+    heard = []
+    model.register_forward_pre_hook(lambda module, words: heard.append(module.training))
+    tuning.tune(model, encoded, labels, dataclasses.replace(SETTINGS, epochs=2), 0, 4, validate=lambda: odds(model, encoded).mean() ** 2)
+    rates, decays, lengths = zip(*told, strict=True)
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025]) and set(decays) == {0.0}
+    assert max(lengths) == pytest.approx(1, abs=1e-4), "cut to one where it was longer"
+    turns = [training for training, _ in itertools.groupby(heard)]
+    assert turns == [True, False] * 2 and heard.count(False) == 12, "dropout draws in every epoch, and never while validating"
 
 
 def test_max_steps_and_batches(tiny):

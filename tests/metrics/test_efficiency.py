@@ -40,6 +40,15 @@ def test_shots_needed_inverts_a_known_curve(shots):
     assert needed[0] == pytest.approx(shots, rel=0.06)  # between the points the curve is interpolated
 
 
+@pytest.mark.parametrize("shots", [65, 777, 1024, 4099, 65_000])
+def test_shots_needed_on_a_straight_line_are_exact(shots):
+    """Straight over log N, where the interpolation has nothing to bend."""
+    line = 0.5 + 0.02 * np.log(SHOTS)
+    needed = shots_needed(SHOTS, np.stack([line, line + 0.01], axis=1), np.full(2, 0.5 + 0.02 * np.log(shots)))
+    assert needed[0] == pytest.approx(shots, rel=1e-5)
+    assert needed[1] == pytest.approx(shots / np.exp(0.5), rel=1e-5) if shots > 64 * np.exp(0.5) else needed[1] == 0
+
+
 def test_beyond_the_curve_is_said_not_extrapolated():
     values = planted(SHOTS)[:, None]
     assert shots_needed(SHOTS, values, np.array([0.99]))[0] == np.inf

@@ -76,11 +76,11 @@ def test_the_ends_are_probabilities():
 
 def test_calibration_error_by_hand():
     labels = np.array([0, 1, 1, 1, 0])
-    scores = np.array([0.10, 0.19, 0.55, 0.58, 0.9])
-    # bins of .2: {.10, .19} predicted .145, observed .5; {.55, .58} predicted .565, observed 1; {.9} predicted .9, observed 0
-    by_hand = (2 * 0.355 + 2 * 0.435 + 0.9) / 5
+    scores = np.array([0.05, 0.19, 0.41, 0.58, 0.9])
+    # bins of .2: {.05, .19} predicted .12, observed .5; {.41, .58} predicted .495, observed 1; {.9} predicted .9, observed 0
+    by_hand = (2 * 0.38 + 2 * 0.505 + 0.9) / 5
     assert metrics.calibration_error(labels, scores, bins=5) == pytest.approx(by_hand)
-    # two bins of equal mass: {.10, .19} and the rest, or {.10, .19, .55} and the rest
+    # two bins of equal mass: {.05, .19} and the rest, or {.05, .19, .41} and the rest
     assert metrics.reliability(labels, scores, 2, equal_mass=True).count.tolist() in ([2, 3], [3, 2])
 
 

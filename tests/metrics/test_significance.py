@@ -145,6 +145,26 @@ def test_delong_by_user_agrees_with_the_paired_bootstrap(each):
     assert bootstrap.p_value == pytest.approx(test.p_value, abs=0.05)
 
 
+def test_the_error_over_users_is_that_of_loops_over_pairs():
+    """Each pair of a positive and a negative sample adds to the difference; what a user's samples add together varies over users."""
+    generator = np.random.default_rng(4)
+    user, labels = generator.integers(0, 4, 24), np.arange(24) % 2
+    first, second = generator.integers(0, 6, 24), generator.integers(0, 6, 24)  # many ties
+
+    def wins(scores: np.ndarray, positive: int, negative: int) -> float:
+        return float(scores[positive] > scores[negative]) + 0.5 * float(scores[positive] == scores[negative])
+
+    gap = np.array([[wins(first, p, n) - wins(second, p, n) for n in np.flatnonzero(labels == 0)] for p in np.flatnonzero(labels)])
+    added = dict.fromkeys(range(4), 0.0)
+    for place, sample_number in enumerate(np.flatnonzero(labels)):
+        added[user[sample_number]] += (gap[place].mean() - gap.mean()) / 12
+    for place, sample_number in enumerate(np.flatnonzero(labels == 0)):
+        added[user[sample_number]] += (gap[:, place].mean() - gap.mean()) / 12
+    test = metrics.delong(labels, first, second, user * 100)
+    assert test.difference == pytest.approx(gap.mean())
+    assert test.standard_error == pytest.approx(np.sqrt(sum(value**2 for value in added.values()) * 4 / 3))
+
+
 def test_users_make_the_test_more_careful_where_their_samples_go_together():
     generator = np.random.default_rng(0)
     labels, first, second, user = sample(100, 20, 3, own=2.0)
@@ -194,3 +214,16 @@ def test_one_seed_leaves_the_users_only():
     generator = np.random.default_rng(0)
     draws = generator.normal(size=(1, 50))
     np.testing.assert_allclose(metrics.seed_and_user_draws(draws.mean(axis=1), draws, generator), draws[0])
+
+
+def test_the_part_of_the_seeds_is_students_t_for_their_mean_and_that_of_the_users_their_own():
+    """No user moves anything: the spread is t's, by its textbook variance. No seed does: the draws are those of the users, seed by seed."""
+    values, still = np.array([0.70, 0.71, 0.74, 0.72, 0.78]), np.full((5, 200_000), 0.7)
+    for means in (1, 2):
+        drawn = metrics.seed_and_user_draws(values, still, np.random.default_rng(0), means)
+        freedom = means * 4
+        variance = sum((value - 0.73) ** 2 for value in values) / 4 / 5 * freedom / (freedom - 2)
+        assert drawn.mean() == pytest.approx(0.73, abs=1e-3) and drawn.var() == pytest.approx(variance, rel=0.05)
+    moved = 0.7 + np.random.default_rng(1).normal(size=(5, 300)) * 0.01
+    drawn = metrics.seed_and_user_draws(np.full(5, 0.7), moved, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn - drawn.mean(), moved.mean(axis=0) - moved.mean())

@@ -128,6 +128,7 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     assert at_once.ask(store, cells) == 2, "two were there"
     assert at_once.ask(store, cells) == 0
     assert store.asked_at_once() == set(cells["key"])
+    assert [store.asked_how(key)["refit_differs"] for key in cells["key"]] == [0] * 4, "fitted again with the same seed"
     assert all(path.read_bytes() == content for path, content in before.items()), "results stay as they are"
     assert len(store.cells()) == len(cells)
     key = cells["key"].iloc[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from scipy.stats import t
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from laser_core.errors import UserError
+from laser_core.knowledge.vectors import VectorOptions
 from laser_core.metrics import bootstrap_auc, gauc
 from laser_core.study import contrast
 from laser_core.study.summary import MEANS, TIMES, mean_error, p_value
+from tests.crm.worlds import made_up
 
 USERS, EACH = 60, 12
 
@@ -61,6 +64,21 @@ def test_auc_gap_is_the_mean_difference_on_common_rows(results):
     assert table.loc["laser-llm", "p_holm"] < 0.05
 
 
+def test_of_a_baseline_on_several_test_sets_the_largest_counts(results):
+    """Whatever order its results come in: the same gap as from the largest alone, on all of the rows in common."""
+    read, cells = results
+    at_n = cells[cells["shots"] == 64]
+    part = at_n[at_n["system"] == "din"].assign(test_rows=90, key=lambda own: "part of " + own["key"])
+
+    def partly(key: str) -> pd.DataFrame:
+        return read(key.removeprefix("part of ")).iloc[:90] if key.startswith("part of ") else read(key)
+
+    for mixed in (pd.concat([part, at_n]), pd.concat([at_n, part])):
+        table = contrast.gaps(partly, mixed, ("din", ""))
+        pd.testing.assert_frame_equal(table, contrast.gaps(read, at_n, ("din", "")))
+        assert table["test_rows"].max() == USERS * EACH
+
+
 def test_p_values_belong_to_the_intervals():
     """Few seeds: the interval and the p value are of the same t distribution, at .05 and far beyond."""
     from scipy.stats import ttest_1samp
@@ -84,6 +102,8 @@ def test_log_loss_gap_and_its_error_over_users():
     assert row["gap"] == pytest.approx(
         log_loss(one["label"], one["probability"]) - log_loss(other["label"], other["probability"]), abs=1e-9
     )
+    right = contrast.gaps(read, cells, ("deepfm", ""), "accuracy").iloc[0]
+    assert right["gap"] == pytest.approx(np.subtract(*(accuracy_score(part["label"], part["probability"] >= 0.5) for part in (one, other))))
     truth = one["label"].to_numpy()
     by_row = [-np.log(np.where(truth, part["probability"], 1 - part["probability"])) for part in (one, other)]
     by_user = (by_row[0] - by_row[1]).reshape(USERS, EACH).mean(axis=1)
@@ -190,6 +210,11 @@ def test_who_is_helped(results):
     )
     assert table["gain"].iloc[0] == pytest.approx(expected)
 
+    def shuffled(key: str) -> pd.DataFrame:
+        return read(key).sample(frac=1, random_state=len(key))
+
+    pd.testing.assert_frame_equal(contrast.user_gaps(shuffled, at_n, ("din", ""), ("history-lr", "")), table)  # samples meet by row
+
 
 def test_slices_cover_the_test_set_and_count_the_past_only(small):
     rows = small.test
@@ -201,6 +226,10 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         assert table["samples"].sum() == len(rows)
         assert (table["auc"].dropna() == 1).all()
     some = rows[::500]
+    known = np.ones(small.events, bool)
+    known[small.sample_event[np.concatenate([small.valid, small.test])]] = False
+    known_ratings = [(small.event_item[known] == item).sum() for item in small.sample_item(some)]
+    np.testing.assert_array_equal(contrast.slice_values(small, some, "popularity"), known_ratings)
     for row, liked, length in zip(
         some, contrast.slice_values(small, some, "liking"), contrast.slice_values(small, some, "history"), strict=True
     ):
@@ -215,6 +244,15 @@ def test_slices_cover_the_test_set_and_count_the_past_only(small):
         assert [*genres.values(item), ""][0] == (genres.vocabulary[kinds["group"] - 1] if kinds["group"] else "")
     with pytest.raises(UserError, match="slice"):
         contrast.slice_values(small, some, "colour")
+    for by in ("history", "popularity", "liking"):  # who was scored on fewer samples is cut where everybody is
+        whole, part = (contrast.slices(lambda key, own=own: own, small, cells, by) for own in (stored, stored.iloc[:150]))
+        assert set(part["slice"]) <= set(whole["slice"]) and len(whole) > 1
+        assert part["samples"].max() < 150
+
+
+def test_users_of_validation_are_not_seen():
+    data = made_up()  # each user is in one split only
+    assert [contrast.slice_values(data, rows, "seen").mean() for rows in (data.train, data.valid, data.test)] == [1, 0, 0]
 
 
 def test_curves_share_their_test_users_and_not_the_luck_of_their_seeds():
@@ -233,6 +271,11 @@ def test_curves_share_their_test_users_and_not_the_luck_of_their_seeds():
     moved = [contrast.curve(lambda key: users, equal[equal["system"] == system]) for system in ("din", "sim")]
     np.testing.assert_allclose(moved[0].draws, moved[1].draws)
     assert np.std(moved[0].draws) > 0.009
+
+
+def test_a_draw_without_both_classes_counts_as_the_auc_itself():
+    record = {"metrics": {"auc": 0.8}, "draws": {"auc": [0.7, None, 0.9]}}
+    assert contrast.auc_draws(record).tolist() == [0.7, 0.8, 0.9]
 
 
 def test_labels_needed_by_a_shifted_curve():
@@ -268,6 +311,30 @@ def test_verdict_compares_the_best_of_each_side(results):
     )
     assert dataclasses.replace(found, labels=(64, 64)).labels_differ == ""
     assert contrast.verdict(read, cells[cells["system"] != "laser-llm"], 64) is None
+
+
+def test_the_ends_of_a_verdict_allow_for_all_that_were_tried(results):
+    """Two rivals, and one with a language model beside a control of it: each end of the interval by hand, two tries on either side."""
+    read, cells = results
+    control = cells[cells["system"] == "history-lr"].assign(system="laser-crm", variant='vectors="shuffled"')
+    found = contrast.verdict(read, pd.concat([cells, control]), 64)
+    row = contrast.gaps(read, cells[(cells["shots"] == 64) & cells["system"].isin(["laser-llm", "din"])], ("din", "")).iloc[0]
+    half = row["error"] * t.ppf(1 - 0.05 / 2 / 2, row["freedom"])
+    assert found.with_lm == ("laser-llm", "") and found.gap == pytest.approx(row["gap"])
+    assert (found.low, found.high) == pytest.approx((row["gap"] - half, row["gap"] + half))
+    without = contrast.verdict(read, cells, 64)
+    assert without.low > found.low and without.high == pytest.approx(found.high), "the control was a try more"
+    assert found.alone == pytest.approx((row["low"], row["high"]))
+
+
+def test_whatever_stands_in_a_language_models_place_is_on_no_side():
+    controls = set(get_args(get_type_hints(VectorOptions)["vectors"])) - {"real"}
+    assert len(controls) == 5
+    for kind in controls:
+        for variant in (f'vectors="{kind}"', f'statistics=false, vectors="{kind}", experts=8'):
+            assert contrast.side("laser-crm", variant) == "" and contrast.is_control("laser-crm", variant)
+    assert contrast.side("laser-crm", 'statistics=false, encoder="fields"') == "with"
+    assert [contrast.side(system) for system in ("laser-llm", "sim", "ctr-bert", "no-such")] == ["with", "without", "", ""]
 
 
 def mixed_results(asked):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core.errors import UserError
+from laser_core.metrics import delong
 from laser_core.study.routing import routed, routing
 
 probabilities = st.lists(st.floats(0.01, 0.99), min_size=1, max_size=40)
@@ -62,6 +63,21 @@ def test_every_share_is_what_brute_force_makes_of_it():
         assert table.loc[share, "log_loss"] == pytest.approx(np.mean(losses), abs=1e-9)
     assert table.loc[[0.0, 1.0], "lot"].tolist() == [0, 0], "with nobody or everybody asked there is nothing to draw"
     assert (table["seeds"] == 3).all() and (table["test_rows"] == 600).all()
+
+
+def test_the_interval_is_over_users():
+    """Of one seed: DeLong's, samples of a user belonging together. By lot is the mean of five draws."""
+    stored, cheap, dear = planted(seeds=(0,))
+    (row,) = routing(stored.__getitem__, cheap, dear, shares=(0.4,)).to_dict("records")
+    labels, users = (stored["cheap-0"][name].to_numpy() for name in ("label", "user"))
+    first, second = (stored[f"{system}-0"]["probability"].to_numpy() for system in ("cheap", "dear"))
+    mixed = routed(first, second, 0.4)
+    together, alone = (1.959964 * delong(labels, mixed, first, whose).standard_error for whose in (users, None))
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(together, rel=1e-6)
+    assert together != pytest.approx(alone, rel=1e-3)
+    lots = [np.random.default_rng(draw).permutation(600) < 240 for draw in range(5)]
+    by_lot = [roc_auc_score(labels, np.where(lot, second, first)) for lot in lots]
+    assert row["lot"] == pytest.approx(roc_auc_score(labels, mixed) - np.mean(by_lot))
 
 
 def test_where_unsureness_says_who_needs_help_it_beats_a_lot():

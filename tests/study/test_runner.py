@@ -19,10 +19,13 @@ from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core import systems
 from laser_core.errors import FaultError, UserError
+from laser_core.metrics import bootstrap_auc, bootstrap_log_loss
 from laser_core.study import cell as cells
 from laser_core.study import runner, versions, worker
 from laser_core.study.planning import Speed
@@ -135,6 +138,47 @@ def test_a_record_tells_how_it_came_to_be(small, registry, tmp_path):
     assert str(Path.home()) not in text
     assert str(PROJECT) not in text
     assert os.uname().nodename not in text
+
+
+def test_a_cell_is_fitted_and_tested_on_the_rows_of_its_seed(small, registry, tmp_path, monkeypatch):
+    """Shots, validation rows, seed and test rows as the data set gives them; metrics of what is kept, intervals over users."""
+    given = {}
+    fit, predict = fake.Fake.fit, fake.Fake.predict
+
+    def noted_fit(self, dataset, rows, valid_rows, seed=0, progress=None):
+        given["fit"] = rows, valid_rows, seed
+        fit(self, dataset, rows, valid_rows, seed, progress)
+        self.labels_seen_ = 1234
+        return self
+
+    monkeypatch.setattr(fake.Fake, "fit", noted_fit)
+    monkeypatch.setattr(fake.Fake, "predict", lambda self, data, rows, progress=None: given.update(test=rows) or predict(self, data, rows))
+    store = ResultStore(tmp_path)
+    run_here(fake.study(shots=(300,), seeds=(2,), options={"scale": 0.9}), tmp_path)
+    (key,) = store.cells()["key"]
+    record, stored = store.read(key), store.predictions(key)
+    rows, valid_rows, seed = given["fit"]
+    np.testing.assert_array_equal(rows, small.shots(300, 2))
+    np.testing.assert_array_equal(valid_rows, small.validation_rows(300, 2))
+    assert seed == 2
+    np.testing.assert_array_equal(given["test"], small.test_rows(120))
+    np.testing.assert_array_equal(stored["row"], small.test_rows(120))
+    np.testing.assert_array_equal(stored["label"], small.labels(small.test_rows(120)))
+    np.testing.assert_array_equal(stored["user"], small.sample_user(small.test_rows(120)))
+    assert record["counts"]["labels_seen"] == 1234 and record["counts"]["valid_rows"] == 300
+    labels, said, users = (stored[name].to_numpy() for name in ("label", "probability", "user"))
+    assert said.dtype == np.float32 and (said * 2**14 % 1 == 0).all(), "kept in steps of 2^-14, and judged so"
+    assert record["metrics"]["auc"] == pytest.approx(roc_auc_score(labels, said), abs=1e-12)
+    assert record["metrics"]["log_loss"] == pytest.approx(log_loss(labels, said.astype(float)), abs=1e-12)
+    np.testing.assert_allclose(record["draws"]["auc"], bootstrap_auc(labels, said, users), atol=1e-6)
+    np.testing.assert_allclose(record["draws"]["log_loss"], bootstrap_log_loss(labels, said, users), atol=1e-6)
+
+
+def test_data_that_changed_while_a_study_ran_give_no_result(small, registry, tmp_path):
+    with patch.object(cells, "_dataset", lambda name: dataclasses.replace(small, version="another")):
+        outcome = run_here(fake.study(shots=(64,), seeds=(0,)), tmp_path)
+    assert (outcome.computed, outcome.failed) == (0, 1) and "movielens-small changed on disk while the study ran" in outcome.problems[0]
+    assert run_here(fake.study(shots=(64,), seeds=(0,)), tmp_path).computed == 1
 
 
 def test_killed_runs_are_finished_by_the_next(undisturbed, tmp_path):
@@ -416,6 +460,13 @@ def test_recorded_results_are_found_where_their_data_is_not(small, registry, tmp
     outcome = run_here(fake.study(shots=(64,)), tmp_path)
     assert (outcome.present, outcome.problems) == (3, [])
     assert len(runner.results(fake.study(shots=(64,)), ResultStore(tmp_path))) == 3
+
+
+def test_results_of_older_data_are_not_those_of_today(small, registry, tmp_path, monkeypatch):
+    run_here(fake.study(shots=(64,)), tmp_path)
+    monkeypatch.setattr(versions, "cached_data_version", lambda name: "newer")
+    assert [entry.state for entry in runner.plan(fake.study(shots=(64,)), ResultStore(tmp_path))] == ["missing"] * 3
+    assert runner.results(fake.study(shots=(64,)), ResultStore(tmp_path)).empty
 
 
 def test_a_wrong_option_is_the_studys_fault(small, registry, tmp_path):

@@ -299,6 +299,21 @@ def test_a_record_in_another_layout_is_read_whole(small, tmp_path):
     pd.testing.assert_frame_equal(store.cells(), listed)
 
 
+@pytest.mark.parametrize("ask", ["listed", "found"])
+def test_a_record_under_another_ones_name_is_no_result(small, tmp_path, caplog, ask):
+    """Sound in itself, and of another cell."""
+    store = ResultStore(tmp_path)
+    key, *_ = put(store, small)
+    (path,) = files(tmp_path, f"{key}.json")
+    other = path.with_name(f"{cell_key(cell(small, seed=5))}.json")
+    path.rename(other)
+    if ask == "listed":
+        assert store.cells().empty
+    else:
+        assert store.find(cell(small, seed=5)) is None
+    assert f"{other.name} is damaged: set aside" in caplog.text and not other.exists()
+
+
 def test_half_written_files_are_not_results(small, tmp_path):
     store = ResultStore(tmp_path)
     key, _, _ = put(store, small)

@@ -13,6 +13,7 @@ from laser_core.study.summary import (
     MEANS,
     POINT,
     TIMES,
+    backbone_of,
     half_width,
     leaders,
     mean_error,
@@ -43,6 +44,26 @@ def test_one_row_a_point():
     assert (table["seeds"] == 3).all()
     assert table["auc"].tolist() == pytest.approx([0.75] * 4)
     assert table[table["system"] == "s"]["shots"].tolist() == [64, "all", 64]
+
+
+def test_times_are_medians_and_the_rest_means():
+    """One busy minute is most of a mean."""
+    (row,) = summarise(cells(**{name: [1.0, 2.0, 9.0] for name in (*MEANS, *TIMES)})).to_dict("records")
+    assert [row[name] for name in TIMES] == [2.0] * len(TIMES) and [row[name] for name in MEANS] == [4.0] * len(MEANS)
+
+
+@pytest.mark.parametrize(
+    ("variant", "inside"),
+    [
+        ("", ("sim", "")),
+        ('backbone_crm="din"', ("din", "")),
+        ('backbone_crm="din", statistics=false, nearby=0.0', ("din", "statistics=false")),
+        ('collaborative=true, vectors="words", choose=true', ("sim", "collaborative=true, choose=true")),
+    ],
+)
+def test_the_model_inside_llm_and_crm_reads_the_same_input(variant, inside):
+    assert backbone_of("laser-crm", variant) == inside
+    assert backbone_of("din", variant) == ("din", variant)
 
 
 def test_other_revisions_and_failures_are_not_mixed_in():

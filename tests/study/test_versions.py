@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from unittest.mock import patch
 
 import pytest
 
 from laser_core import systems
 from laser_core.study import versions
+from laser_core.study.spec import Cell
+from laser_core.study.store import cell_key
 
 PRESET_LATE = [
     (entry.name, option.name, option.default)
@@ -43,6 +46,19 @@ def test_what_a_variant_names_may_differ_from_the_codes_own_options():
     assert versions.are_todays({"epochs": 20, "dropout": 0.3}, "dropout=0.3", usual)
     assert not versions.are_todays({"epochs": 10, "dropout": 0.3}, "dropout=0.3", usual)
     assert not versions.are_todays({"epochs": 20, "dropout": 0.3}, "", usual)
+
+
+def test_whatever_decides_a_result_decides_its_key():
+    cell, data_version = Cell("movielens-small", "history-lr", 64, 0), "a"
+    changes = [{"dataset": "ml-1m"}, {"system": "popularity"}, {"shots": 256}, {"shots": "all"}, {"seed": 1}, {"test_rows": 100}]
+    others = [dataclasses.replace(cell, **change) for change in [*changes, {"options": {"strengths": [0.5]}}]]
+    keys = [cell_key(versions.identity(one, data_version)) for one in (cell, *others)]
+    keys.append(cell_key(versions.identity(cell, "b")))
+    with patch.dict(systems.SYSTEMS):
+        systems.SYSTEMS["history-lr"] = dataclasses.replace(systems.SYSTEMS["history-lr"], revision=99)
+        keys.append(cell_key(versions.identity(cell, data_version)))
+    assert len(set(keys)) == len(keys) == 10
+    assert cell_key(versions.identity(dataclasses.replace(cell, threads=7), data_version)) == keys[0], "how fast it is computed does not"
 
 
 def test_options_are_known_without_a_model_once_they_were_asked_for(monkeypatch, tmp_path):

@@ -91,7 +91,9 @@ def match_point(curve: Curve, reference: float, reference_draws: np.ndarray) -> 
 def data_multiplier(curve: Curve, baseline: Curve, shots: int) -> Interval:
     """How many times as many labels the baseline needs to equal a curve at N = `shots`.
 
-    Infinity: more than the baseline was ever given; 0: fewer than it was ever given. Both are findings, not numbers.
+    Infinity: more than the baseline was ever given; 0: fewer than it was ever given. Both are findings, not numbers. At an N beyond those
+    of the baseline they leave open whether that is more or fewer than N: there the low end is no more than the baseline's last N / N, the
+    high end no less than its first N / N, so that an interval leaves out one only where that is known.
 
     Raises:
         UserError: The curve was not measured at `shots`.
@@ -100,10 +102,13 @@ def data_multiplier(curve: Curve, baseline: Curve, shots: int) -> Interval:
     if len(places) == 0:
         raise UserError(f"the curve has no point at N = {shots:,}: it was measured at {', '.join(f'{n:,}' for n in curve.shots)}")
     value, draws = isotonic(curve.mean)[places[0]], isotonic(curve.draws)[places[0]]
-    return _interval(
+    found = _interval(
         shots_needed(baseline.shots, baseline.mean[:, None], np.array([value]))[0] / shots,
         shots_needed(baseline.shots, baseline.draws, draws) / shots,
     )
+    first, last = (float(end) / shots for end in baseline.shots[[0, -1]])
+    low = min(found.low, last) if last < 1 else found.low
+    return Interval(found.value, low, max(found.high, first) if first > 1 else found.high)
 
 
 def area_under_curve(curve: Curve, shots: tuple[float, float] | None = None) -> Interval:

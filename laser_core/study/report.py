@@ -179,12 +179,7 @@ class _Report:
         lines += _needs_sentences(self.needs[self.needs["dataset"] == name])
         number, table = self._paper_table(name)
         lines += verdicts(number, table) if len(table) else []
-        best = self.summary[self.summary["dataset"] == name].sort_values("auc").iloc[-1]
-        lines.append(
-            f"The highest AUC is that of {figures.system_label(best['system'], best['variant'])} with {_shots(best['shots'])} labels: "
-            f"{figures.number(best['auc'], 3)} [{figures.number(best['auc_low'], 3)}; {figures.number(best['auc_high'], 3)}]."
-        )
-        return lines
+        return [*lines, _highest(self.summary[self.summary["dataset"] == name])]
 
     def _verdicts(
         self, read: contrast.Read, cells: pd.DataFrame, all_shots: Iterable[int | str], metric: Literal["auc", "gauc"]
@@ -425,6 +420,18 @@ def _verdict_sentences(found: Iterable[contrast.Verdict], metric: str = "auc") -
         + "".join(f" {told}" for told in dict.fromkeys(entry.labels_differ for entry in own) if told and metric == "auc")
         for (one, stands, other, rival_is), own in alike.items()
     ]
+
+
+def _highest(points: pd.DataFrame) -> str:
+    """Whose AUC is the highest on the largest test set: values on other rows do not compare, and the best of many had luck too."""
+    points = points[points["test_rows"] == points["test_rows"].max()]
+    best = points.loc[points["auc"].idxmax()]
+    value, low, high = (figures.number(best[name], 3) for name in ("auc", "auc_low", "auc_high"))
+    chosen = f" As the highest of {len(points)} it is rather too high." if len(points) > 1 else ""
+    return (
+        f"The highest AUC is that of {figures.system_label(best['system'], best['variant'])} with {_shots(best['shots'])} labels: "
+        f"{value} [{low}; {high}] on {best['test_rows']:,} test samples.{chosen}"
+    )
 
 
 def _needs_sentences(needs: pd.DataFrame) -> list[str]:

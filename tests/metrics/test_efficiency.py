@@ -99,6 +99,20 @@ def test_multiplier_out_of_range_is_infinite_or_zero():
     assert metrics.data_multiplier(worse, better, 65_536).value == 0.0
 
 
+@pytest.mark.parametrize(("own", "shift", "open_end"), [(16, -0.3, ("high", 4.0)), (262_144, 0.3, ("low", 0.25))])
+def test_multiplier_beyond_the_baseline_s_n_is_open(own, shift, open_end):
+    """Worse with 16 labels than the baseline with its first 64: that baseline may need more than 16, or fewer; and the other way round."""
+    shots = np.sort([own, 1024])
+    values = planted(shots) + shift
+    one, baseline = metrics.Curve(shots, values, np.repeat(values[:, None], 200, axis=1)), curve(planted(SHOTS))
+    found = metrics.data_multiplier(one, baseline, own)
+    assert found.low < 1 < found.high
+    end, known = open_end
+    assert getattr(found, end) == known
+    inside = metrics.data_multiplier(one, baseline, 1024)
+    assert (inside.high == 0) if shift < 0 else (inside.low == np.inf)
+
+
 def test_multiplier_needs_a_measured_point():
     with pytest.raises(UserError, match=r"no point at N = 100: it was measured at 64, 256"):
         metrics.data_multiplier(curve(planted(SHOTS)), curve(planted(SHOTS)), 100)

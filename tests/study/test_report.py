@@ -165,6 +165,15 @@ def test_label_needs_in_words(value, low, high, words):
     assert words in said
 
 
+def test_highest_auc_is_of_one_test_set_and_says_that_it_was_chosen():
+    rows = [("sim", "", 64, 0.70, 2000), ("din", "", "all", 0.72, 2000), ("laser-llm", "", 64, 0.90, 100)]
+    points = pd.DataFrame(rows, columns=["system", "variant", "shots", "auc", "test_rows"])
+    points = points.assign(auc_low=points["auc"] - 0.01, auc_high=points["auc"] + 0.01)
+    told = "The highest AUC is that of DIN with all labels: .720 [.710; .730] on 2,000 test samples."
+    assert report._highest(points) == f"{told} As the highest of 2 it is rather too high."
+    assert report._highest(points[points["system"] == "din"]) == told
+
+
 def numbers_in(text: str) -> set[int]:
     return {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text)}
 

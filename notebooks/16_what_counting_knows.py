@@ -69,7 +69,7 @@ for n in counts:
             line |= mean_gap(found[:, 0], found[:, 1])
         lines.append(line)
 print(f"profile: {profile()} · {len(seeds)} seeds · {len(labels):,} test rows")
-pd.DataFrame(lines).round(4)
+pd.DataFrame(lines).set_index(["N", "system"]).round(4).astype({"seeds": "Int64"}).astype(object).fillna("")
 
 # %% [markdown]
 # Follow one system down the table: with the fewest labels a film's count is next to nothing (there are hardly any), and it grows with

@@ -66,7 +66,9 @@ def test_curves_of_gauc(asked, open_page):
 def test_overview_tells_who_is_ahead_within_users(asked, open_page):
     found = contrast.verdict(asked.at_once, at_64(asked), 64, "gauc")
     words = text_of(open_page("overview.py", n="64")).replace("\\", "")
-    assert f"**{found.gap:+.3f} GAUC** ({found.low:+.3f} to {found.high:+.3f}, 2 seeds)" in words
+    said = next(line for line in words.splitlines() if line.startswith("Of one user's next items, asked about at one moment: "))
+    assert f"**{found.gap:+.3f} GAUC** (95 % interval {found.low:+.3f} to {found.high:+.3f})" in said
+    assert f"{found.test_rows:,} of them, 2 seeds" in words.partition("Of one user's items: ")[2]
 
 
 @pytest.mark.parametrize(("page", "address"), [("compare.py", {"view": "within"}), ("efficiency.py", {"metric": "gauc"})])
@@ -74,4 +76,4 @@ def test_what_was_not_asked_at_once_names_the_command(page, address, stores, ope
     shown = open_page(page, **address)
     no_trouble(shown)
     assert "laser study at-once within-users" in [code.value for code in shown.code]
-    assert "Asked at one moment" not in text_of(open_page("overview.py"))
+    assert "asked about at one moment" not in text_of(open_page("overview.py"))

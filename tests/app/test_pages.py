@@ -508,6 +508,63 @@ def test_users_of_a_language_model_against_a_reference_first(stores, open_page):
     assert [labelled(page.selectbox, label).value for label in ("Who is helped by", "instead of")] == ["laser-llm", "history-lr"]
 
 
+def test_who_is_helped_is_who_gains_by_the_language_model(stores, open_page, small):
+    from laser_core.study import contrast
+    from laser_core.study.store import ResultStore
+
+    page, store = open_page("compare.py", view="users", n="64"), ResultStore(stores)
+    cells = store.cells()
+    table = contrast.user_gaps(store.predictions, cells[cells["shots"] == 64], ("laser-llm", ""), ("history-lr", ""))
+    often = table[table["samples"] >= 5]
+    said = [link.proto.label.replace("\\", "") for link in page.get("page_link")]
+    for row in (*often.head(8).itertuples(), *often.tail(8).itertuples()):
+        assert f"user {small.fields['user'].text(row.user)}: {row.gain:+.3f} on {row.samples} samples" in said
+    assert often["gain"].iloc[0] > 0.1
+
+
+def test_curves_are_of_the_same_samples(stores, open_page, small):
+    """The language model was asked about a part: the others' ROC is that of the part."""
+    from laser_core import figures
+    from laser_core.study.store import ResultStore
+
+    page, store = open_page("compare.py", view="roc", n="64", seed="0"), ResultStore(stores)
+    no_trouble(page)
+    cells = store.cells().query("system == 'din' and shots == 64 and seed == 0")
+    stored = store.predictions(cells["key"].item())
+    stored = stored[stored["row"].isin(small.test_rows(LM_ROWS))]
+    wanted = figures.roc([("din", "DIN", stored["label"].to_numpy(), stored["probability"].to_numpy())], "")
+    [(x, y)] = [(trace.x, trace.y) for trace in wanted.data if (trace.name or "").startswith("DIN")]
+    [drawn] = [trace for trace in chart(page, 1)["data"] if (trace.get("name") or "").startswith("DIN")]
+    assert _values(drawn["x"]) == pytest.approx(list(x)) and _values(drawn["y"]) == pytest.approx(list(y))
+
+
+def test_older_results_are_shown_on_demand_only(stores, tmp_path, monkeypatch, open_page, small):
+    """Of a system whose code has changed in between."""
+    from laser_core.study.store import ResultStore
+    from laser_core.systems import SYSTEMS
+
+    monkeypatch.setenv("LASER_STORE", str(tmp_path / "own"))
+    for system in ("din", "sim"):
+        add_cell(ResultStore(tmp_path / "own"), small, system, 64, 0, 0.5)
+    monkeypatch.setitem(SYSTEMS, "sim", dataclasses.replace(SYSTEMS["sim"], revision=99))
+    seen = {}
+    for older in ("no", "yes"):
+        page = open_page("compare.py", results="mine", older=older, n="64")
+        no_trouble(page)
+        (choice,) = (box for box in page.multiselect if box.label == "Systems")
+        seen[older] = set(choice.options)
+        assert any("Show 1 older result" in box.label for box in page.toggle)
+    assert seen == {"no": {"DIN"}, "yes": {"DIN", "SIM"}}
+
+
+def test_a_price_is_that_of_the_readers_machine(stores, open_page):
+    """Each fit took 1.5 seconds; on a machine twice as fast, at 36 an hour, that is 0.75 s of 0.01 each."""
+    page = open_page("efficiency.py", x="price", price="36", speed="2")
+    no_trouble(page)
+    [din] = [trace for trace in chart(page)["data"] if trace.get("name") == "DIN" and trace.get("showlegend") is not False]
+    assert _values(din["x"]) == pytest.approx([0.0075] * 3)
+
+
 def test_gaps_table_is_the_paired_comparison(stores, open_page):
     from laser_core.study import contrast
     from laser_core.study.store import ResultStore

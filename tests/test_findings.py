@@ -352,7 +352,7 @@ def asked_at_once(lesson, dataset: str, shots: int):
         found = contrast.gaps(store.at_once, own, other, "gauc").set_index(["system", "variant"]).loc[one]
         says = "ahead" if found["low"] > 0 else "behind" if found["high"] < 0 else "level"
         gap = f"+{_short(found['gap'], 3)}" if found["gap"] > 0 else "less"
-        return says, gap, f"{gap} [{_short(found['low'], 3)}; {_short(found['high'], 3)}]" if says == "ahead" else ""
+        return says, gap, f"{gap} [{_short(found['low'], 3)}; {_short(found['high'], 3)}]"
 
     return points, over
 
@@ -371,7 +371,8 @@ def test_what_is_said_of_one_user_holds(lesson):
     assert says == "ahead" and f"So does Fields+CRM (MovieLens-small: {words})" in readme
     assert [over(ours, (name, ""))[0] for name in ("stats-lr", "ease-lr")] == ["level", "level"]
     _, over = asked_at_once(lesson, "movielens-small", 256)
-    assert over(ours, sim)[0] == "level"
+    says, _, words = over(ours, sim)
+    assert says == "level" and f"With 256 labels it is level with SIM: {words} and " in TOLD
     few = [over(ours, (name, "")) for name in ("stats-lr", "ease-lr")]
     assert [says for says, *_ in few] == ["ahead", "ahead"]
     assert f"with 256 labels it is ahead of both on MovieLens-small ({few[0][1]} and {few[1][1]})" in TOLD
@@ -390,7 +391,8 @@ def test_what_is_said_of_one_user_on_movielens_1m_holds(lesson, ml_1m):
     assert f"it has an AUC of {auc[0]} on MovieLens-1M and History-LR one of {auc[1]}, but a GAUC of {gauc[0]} against {gauc[1]}:" in TOLD
     assert over(plain, counts)[0] == "ahead"
     _, over = asked_at_once(lesson, "ml-1m", 256)
-    assert over(ours, ("sim", ""))[0] == "level"
+    says, _, words = over(ours, ("sim", ""))
+    assert says == "level" and f" and {words}. With random vectors" in TOLD
     few = [over(plain, (name, "")) for name in ("stats-lr", "ease-lr")]
     assert [says for says, *_ in few] == ["ahead", "ahead"]
     assert f"with the plain input on MovieLens-1M ({few[0][1]} and {few[1][1]})" in TOLD
@@ -439,7 +441,7 @@ def test_what_is_said_of_bookcrossing_holds(lesson):
 
 
 def _short(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".removeprefix("0")
+    return f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
 def test_what_is_said_of_the_language_model_alone_holds(lesson):

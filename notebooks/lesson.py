@@ -93,7 +93,10 @@ def in_words(found: dict[str, float | str]) -> str:
 
 
 def at_equal_labels(dataset: str, system: str, variant: str = "", reference: str = "history-lr") -> pd.DataFrame:
-    """A recorded system beside a reference that saw about as many *labels*: the largest recorded N that is no more than the system saw.
+    """A recorded system beside a reference that saw no more *labels* than it: the largest recorded N of which that is so.
+
+    Recorded N lie a factor of four apart, so the reference may have seen a quarter as many: level or behind then says the more, ahead the
+    less. Compare `labels seen` with `the reference's N`.
 
     Returns:
         A row an N: N, labels seen, the reference's N, and the `gap`.

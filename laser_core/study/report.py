@@ -236,11 +236,11 @@ class _Report:
     def _gaps(self, cells: pd.DataFrame) -> str:
         """Every system minus the best reference, paired on common test samples, where all have the most labels."""
         last = cells[cells["train_rows"] == cells["train_rows"].max()]
-        means = last.groupby(["system", "variant"])["auc"].mean()
-        references = [key for key in means.index if key[0] in SYSTEMS and SYSTEMS[key[0]].family == "reference"]
-        if not references:
+        references = last[[name in SYSTEMS and SYSTEMS[name].family == "reference" for name in last["system"]]]
+        if references.empty:
             return ""
-        best = means[references].idxmax()
+        largest = references[references["test_rows"] == references["test_rows"].max()]  # means on other rows do not compare
+        best = largest.groupby(["system", "variant"])["auc"].mean().idxmax()
         try:
             table = contrast.gaps(self.read, last, best)
         except FaultError:  # recorded without predictions: nothing can be paired

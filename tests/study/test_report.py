@@ -174,6 +174,20 @@ def test_highest_auc_is_of_one_test_set_and_says_that_it_was_chosen():
     assert report._highest(points[points["system"] == "din"]) == told
 
 
+def test_best_reference_is_chosen_on_the_same_rows(monkeypatch):
+    chosen = []
+
+    def gaps(read, cells, baseline):
+        chosen.append(baseline)
+        return pd.DataFrame(columns=["gap"])
+
+    monkeypatch.setattr(contrast, "gaps", gaps)
+    rows = [("stats-lr", 0.80, 2000), ("history-lr", 0.75, 2000), ("history-lr", 0.99, 100), ("sim", 0.95, 5000)]
+    cells = pd.DataFrame(rows, columns=["system", "auc", "test_rows"]).assign(variant="", train_rows=64)
+    assert report._Report._gaps(SimpleNamespace(read=None), cells) == ""
+    assert chosen == [("stats-lr", "")]
+
+
 def numbers_in(text: str) -> set[int]:
     return {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text)}
 

@@ -31,7 +31,7 @@ from laser_core.systems import SYSTEMS
 
 LIMITS = (
     figures.SHOTS_NOTE,
-    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, splits or settings.",
+    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, items, splits or settings.",
     "Each interval holds for itself, not for all of them at once. Only those of the best system with a language model against the best "
     "without allow for having chosen the two, and the p of Holm for its table.",
     "A system whose test rows are fewer was scored on a fixed random part of the test set, and its intervals are wider for it.",
@@ -179,11 +179,15 @@ class _Report:
         return contrast.auc_draws(self.record(key))
 
     def _needs(self, name: str) -> pd.DataFrame:
-        """Columns dataset, system, baseline and those of `contrast.label_needs`: each challenger of a data set against its baseline."""
-        curves = self.curves[name]
-        tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "value", "low", "high"])]
+        """Columns dataset, system, baseline, labels_seen and those of `contrast.label_needs`: each challenger of a data set against its
+        baseline. `labels_seen` is the challenger's at its own N: a prompt teaches more labels than one."""
+        curves, points = self.curves[name], self.summary[self.summary["dataset"] == name]
+        points = points[points["test_rows"] == points["test_rows"].max()].set_index(["system", "variant", "train_rows"])["labels_seen"]
+        tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "labels_seen", "value", "low", "high"])]
         for challenger, baseline in _pairs(curves):
             found = contrast.label_needs(curves[challenger], curves[baseline])
+            seen = points.loc[challenger].groupby(level=0).mean()
+            found["labels_seen"] = found["shots"].map(seen).where(found["question"] == "multiplier")
             names = {"dataset": name, "system": figures.system_label(*challenger), "baseline": figures.system_label(*baseline)}
             tables.append(found.assign(**names)[tables[0].columns])
         return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
@@ -222,11 +226,12 @@ class _Report:
     def _gaps(self, cells: pd.DataFrame) -> str:
         """Every system minus the best reference, paired on common test samples, where all have the most labels."""
         last = cells[cells["train_rows"] == cells["train_rows"].max()]
-        means = last.groupby(["system", "variant"])["auc"].mean()
-        references = [key for key in means.index if key[0] in SYSTEMS and SYSTEMS[key[0]].family == "reference"]
-        if not references:
+        references = last[[system in SYSTEMS and SYSTEMS[system].family == "reference" for system in last["system"]]]
+        references = references[references["test_rows"] == references["test_rows"].max()]  # the best on the same rows
+        means = references.groupby(["system", "variant"])["auc"].mean()
+        if means.empty:
             return ""
-        best = means[references].idxmax()
+        best = means.idxmax()
         try:
             table = contrast.gaps(self.read, last, best)
         except FaultError:  # recorded without predictions: nothing can be paired
@@ -409,24 +414,30 @@ def _verdict_sentences(found: Iterable[contrast.Verdict], metric: str = "auc") -
 
 
 def _needs_sentences(needs: pd.DataFrame) -> list[str]:
-    """Data multipliers in words, a sentence for each pair and finding; "fewer" or "more" only where the interval leaves out one."""
+    """Data multipliers in words, a sentence for each pair and finding; "fewer" or "more" only where the interval leaves out one.
+
+    N counts samples. Where the system learnt from more labels than that, "labels" would be too much to say.
+    """
     lines = []
     for (system, baseline), own in needs[needs["question"] == "multiplier"].groupby(["system", "baseline"], sort=False):
         says = np.select([own["low"] > 1, own["high"] < 1], ["fewer", "more"], "open")
         for found, rows in own.groupby(says, sort=False):
+            several = (rows["labels_seen"].round() > rows["shots"]).any()
+            unit = "samples" if several else "labels"
             if found == "open":
-                lines.append(f"With {_all_of(map(_shots, rows['shots']))} labels it is open whether {system} or {baseline} needs fewer.")
-            else:
-                lines.append(f"{system} needs {found} labels than {baseline}: {'; '.join(map(_worth, rows.itertuples()))}.")
+                lines.append(f"With {_all_of(map(_shots, rows['shots']))} {unit} it is open whether {system} or {baseline} needs fewer.")
+                continue
+            taught = f" These samples taught it {_all_of(map(_count, rows['labels_seen']))} labels." if several else ""
+            lines.append(f"{system} needs {found} {unit} than {baseline}: {'; '.join(map(_worth, rows.itertuples()))}.{taught}")
     return lines
 
 
 def _worth(row: Any) -> str:
-    """With how many labels the baseline does what a system does with its own."""
+    """With how many samples the baseline does what a system does with its own."""
     if row.value == 0:
         return f"with {row.shots:,} it is no better than the latter with the fewest it was given"
     if np.isinf(row.value):
-        least = f" (at least {row.low:.1f} times the labels)" if np.isfinite(row.low) else ""
+        least = f" (at least {row.low:.1f} times as many)" if np.isfinite(row.low) else ""
         return f"with {row.shots:,} it reaches what the latter never reaches{least}"
     value, low, high = (_count(times * row.shots) for times in (row.value, row.low, row.high))
     return f"with {row.shots:,} it equals the latter with {value} [{low}; {high}]"

@@ -31,7 +31,8 @@ from laser_core.systems import SYSTEMS
 
 LIMITS = (
     figures.SHOTS_NOTE,
-    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, items, splits or settings.",
+    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, items, splits or "
+    "settings.",
     "Each interval holds for itself, not for all of them at once. Only those of the best system with a language model against the best "
     "without allow for having chosen the two, and the p of Holm for its table.",
     "A system whose test rows are fewer was scored on a fixed random part of the test set, and its intervals are wider for it.",

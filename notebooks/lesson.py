@@ -76,10 +76,12 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
         other: Cells of another one at the same N.
 
     Returns:
-        gap, low and high of its 95 % interval over seeds and test users, seeds, and what it says: ahead, behind or level; nothing where no
-        two cells share seed and test rows.
+        gap, low and high of its 95 % interval over seeds and test users, seeds, and what it says: ahead, behind or level (the interval
+        holds zero, which does not make the two equal); nothing where no two cells share seed and test rows. Of several sets of test rows
+        the largest counts: one subset is one subset, however often it was scored.
     """
     both = one.merge(other, on=["dataset", "seed", "test_rows"])
+    both = both[both["test_rows"] == both["test_rows"].max()]
     if both.empty:
         return {}
     values = (both["auc_x"] - both["auc_y"]).to_numpy()
@@ -93,22 +95,39 @@ def in_words(found: dict[str, float | str]) -> str:
 
 
 def at_equal_labels(dataset: str, system: str, variant: str = "", reference: str = "history-lr") -> pd.DataFrame:
-    """A recorded system beside a reference that saw no more *labels* than it: the largest recorded N of which that is so.
+    """A recorded system beside a reference with as many *labels* as the system saw, on the same test rows and subsets.
 
-    Recorded N lie a factor of four apart, so the reference may have seen a quarter as many: level or behind then says the more, ahead the
-    less. Compare `labels seen` with `the reference's N`.
+    The reference's AUC lies on a straight line over log N between its two recorded N around that number, subset by subset. Where none as
+    large is recorded its largest N stands for it: fewer labels than the system saw, so "ahead" says little there.
 
     Returns:
-        A row an N: N, labels seen, the reference's N, and the `gap`.
+        A row an N: N, labels seen, the reference's labels, and the `gap`.
     """
-    done = cells()[(cells()["dataset"] == dataset) & (cells()["variant"] == "")]
-    rest, rows = done[done["system"] == reference], []
-    own = cells()[(cells()["dataset"] == dataset) & (cells()["system"] == system) & (cells()["variant"] == variant)]
-    for n, at in own[own["train_rows"] > 0].groupby("train_rows"):
-        seen = at["labels_seen"].mean()
-        other = rest[rest["train_rows"] == rest.loc[rest["train_rows"] <= seen, "train_rows"].max()]
-        if found := gap(at, other):
-            rows.append({"N": n, "labels seen": round(seen), "the reference's N": other["train_rows"].iloc[0], **found})
+    done = cells()[(cells()["dataset"] == dataset) & (cells()["train_rows"] > 0)]
+    rest = done[(done["system"] == reference) & (done["variant"] == "")]
+    own, rows = done[(done["system"] == system) & (done["variant"] == variant)], []
+    for (n, size), at in own.groupby(["train_rows", "test_rows"]):
+        seen, same = at["labels_seen"].mean(), rest[rest["test_rows"] == size]
+        known = np.sort(same["train_rows"].unique())
+        if not (known <= seen).any():
+            continue
+        low = known[known <= seen][-1]
+        high = known[known > seen][0] if (known > seen).any() else low
+        part = np.log(seen / low) / np.log(high / low) if high > low else 0.0
+        below, above = (same.loc[same["train_rows"] == end, ["seed", "auc", "key"]] for end in (low, high))
+        pairs = (
+            at[["seed", "auc", "key"]]
+            .merge(below, on="seed", suffixes=("", "_low"))
+            .merge(above, on="seed", suffixes=("", "_high"))
+        )
+        if pairs.empty:
+            continue
+        values = pairs["auc"] - (1 - part) * pairs["auc_low"] - part * pairs["auc_high"]
+        keys = pairs[["key", "key_low", "key_high"]].to_numpy()
+        spread = [np.std(draws(one) - (1 - part) * draws(under) - part * draws(over)) for one, under, over in keys]
+        labels = seen if high > low else low
+        found = mean_gap(values.to_numpy(), np.array(spread))
+        rows.append({"N": n, "labels seen": round(seen), "the reference's labels": round(labels), **found})
     return pd.DataFrame(rows)
 
 

@@ -31,7 +31,8 @@ from laser_core.systems import SYSTEMS
 
 LIMITS = (
     figures.SHOTS_NOTE,
-    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, splits or settings.",
+    "Intervals are 95 %, over the subsets of labels (seeds) and over test users. They say nothing of other data sets, items, splits or "
+    "settings.",
     "Each interval holds for itself, not for all of them at once. Only those of the best system with a language model against the best "
     "without allow for having chosen the two, and the p of Holm for its table.",
     "A system whose test rows are fewer was scored on a fixed random part of the test set, and its intervals are wider for it.",
@@ -193,11 +194,15 @@ class _Report:
         return contrast.auc_draws(self.record(key))
 
     def _needs(self, name: str) -> pd.DataFrame:
-        """Columns dataset, system, baseline and those of `contrast.label_needs`: each challenger of a data set against its baseline."""
-        curves = self.curves[name]
-        tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "value", "low", "high"])]
+        """Columns dataset, system, baseline, labels_seen and those of `contrast.label_needs`: each challenger of a data set against its
+        baseline. `labels_seen` is the challenger's at its own N: a prompt teaches more labels than one."""
+        curves, points = self.curves[name], self.summary[self.summary["dataset"] == name]
+        points = points[points["test_rows"] == points["test_rows"].max()].set_index(["system", "variant", "train_rows"])["labels_seen"]
+        tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "labels_seen", "value", "low", "high"])]
         for challenger, baseline in _pairs(curves):
             found = contrast.label_needs(curves[challenger], curves[baseline])
+            seen = points.loc[challenger].groupby(level=0).mean()
+            found["labels_seen"] = found["shots"].map(seen).where(found["question"] == "multiplier")
             names = {"dataset": name, "system": figures.system_label(*challenger), "baseline": figures.system_label(*baseline)}
             tables.append(found.assign(**names)[tables[0].columns])
         return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
@@ -435,24 +440,30 @@ def _highest(points: pd.DataFrame) -> str:
 
 
 def _needs_sentences(needs: pd.DataFrame) -> list[str]:
-    """Data multipliers in words, a sentence for each pair and finding; "fewer" or "more" only where the interval leaves out one."""
+    """Data multipliers in words, a sentence for each pair and finding; "fewer" or "more" only where the interval leaves out one.
+
+    N counts samples. Where the system learnt from more labels than that, "labels" would be too much to say.
+    """
     lines = []
     for (system, baseline), own in needs[needs["question"] == "multiplier"].groupby(["system", "baseline"], sort=False):
         says = np.select([own["low"] > 1, own["high"] < 1], ["fewer", "more"], "open")
         for found, rows in own.groupby(says, sort=False):
+            several = (rows["labels_seen"].round() > rows["shots"]).any()
+            unit = "samples" if several else "labels"
             if found == "open":
-                lines.append(f"With {_all_of(map(_shots, rows['shots']))} labels it is open whether {system} or {baseline} needs fewer.")
-            else:
-                lines.append(f"{system} needs {found} labels than {baseline}: {'; '.join(map(_worth, rows.itertuples()))}.")
+                lines.append(f"With {_all_of(map(_shots, rows['shots']))} {unit} it is open whether {system} or {baseline} needs fewer.")
+                continue
+            taught = f" These samples taught it {_all_of(map(_count, rows['labels_seen']))} labels." if several else ""
+            lines.append(f"{system} needs {found} {unit} than {baseline}: {'; '.join(map(_worth, rows.itertuples()))}.{taught}")
     return lines
 
 
 def _worth(row: Any) -> str:
-    """With how many labels the baseline does what a system does with its own."""
+    """With how many samples the baseline does what a system does with its own."""
     if row.value == 0:
         return f"with {row.shots:,} it is no better than the latter with the fewest it was given"
     if np.isinf(row.value):
-        least = f" (at least {row.low:.1f} times the labels)" if np.isfinite(row.low) else ""
+        least = f" (at least {row.low:.1f} times as many)" if np.isfinite(row.low) else ""
         return f"with {row.shots:,} it reaches what the latter never reaches{least}"
     value, low, high = (_count(times * row.shots) for times in (row.value, row.low, row.high))
     return f"with {row.shots:,} it equals the latter with {value} [{low}; {high}]"

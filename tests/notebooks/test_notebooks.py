@@ -160,6 +160,52 @@ def test_gaps_from_draws_are_those_from_rows(other, monkeypatch):
     assert lesson.gap(one, second[second["seed"] > 99]) == {}
 
 
+def made_cells(*rows) -> pd.DataFrame:
+    """Cells of (system, N, labels seen, test rows, AUC of seed 0, of seed 1)."""
+    made = [
+        ("d", system, "", n, seen, size, seed, value, f"{system}-{n}-{size}-{seed}")
+        for system, n, seen, size, *values in rows
+        for seed, value in enumerate(values)
+    ]
+    columns = ["dataset", "system", "variant", "train_rows", "labels_seen", "test_rows", "seed", "auc", "key"]
+    return pd.DataFrame(made, columns=columns)
+
+
+def test_a_subset_scored_on_two_sets_of_test_rows_is_one_subset(monkeypatch):
+    monkeypatch.setattr(lesson, "draws", lambda key: np.zeros(10))
+    cells = made_cells(
+        ("one", 64, 64, 100, 0.6, 0.7), ("one", 64, 64, 20, 0.1, 0.1), ("two", 64, 64, 100, 0.5, 0.5), ("two", 64, 64, 20, 0.9, 0.9)
+    )
+    one, two = (cells[cells["system"] == name] for name in ("one", "two"))
+    found = lesson.gap(one, two)
+    assert (found["seeds"], found["gap"]) == (2, pytest.approx(0.15))
+
+
+def test_a_reference_with_as_many_labels_lies_between_its_two_n(monkeypatch):
+    """With 4 N labels between N and 16 N it is half the way over log N, subset by subset; what is on other test rows has no part in it."""
+    cells = made_cells(
+        ("llm", 16, 256, 100, 0.75, 0.76),
+        ("llm", 64, 4096, 100, 0.80, 0.80),
+        ("llm", 4, 8, 100, 0.5, 0.5),
+        ("history-lr", 64, 64, 100, 0.70, 0.72),
+        ("history-lr", 1024, 1024, 100, 0.78, 0.76),
+        ("history-lr", 256, 256, 20, 0.1, 0.1),
+        ("history-lr", 4096, 4096, 20, 0.1, 0.1),
+    )
+    moves = dict(zip(cells["key"], np.random.default_rng(0).normal(size=(len(cells), 400)) * 0.01, strict=True))
+    monkeypatch.setattr(lesson, "cells", lambda: cells)
+    monkeypatch.setattr(lesson, "draws", moves.get)
+    table = lesson.at_equal_labels("d", "llm").set_index("N")
+    assert table["the reference's labels"].to_dict() == {16: 256, 64: 1024}, "4,096: its largest N stands for it; 8: no N as small"
+    assert table.loc[16, "gap"] == pytest.approx(np.mean([0.75 - 0.74, 0.76 - 0.74]))
+    assert table.loc[64, "gap"] == pytest.approx(np.mean([0.80 - 0.78, 0.80 - 0.76]))
+    errors = [
+        np.std(moves[f"llm-16-100-{seed}"] - moves[f"history-lr-64-100-{seed}"] / 2 - moves[f"history-lr-1024-100-{seed}"] / 2)
+        for seed in (0, 1)
+    ]
+    assert table.loc[16, "high"] == pytest.approx(lesson.mean_gap(np.array([0.01, 0.02]), np.array(errors))["high"])
+
+
 def test_a_page_knows_your_own_runs_too(monkeypatch, tmp_path):
     """Where it says not run, it names a command whose results go into LASER_STORE."""
     monkeypatch.setenv("LASER_STORE", str(tmp_path / "mine"))

@@ -54,6 +54,19 @@ def test_report_is_one_file_and_tables(study, tmp_path):
     needs = pd.read_csv(tmp_path / "out" / "label-needs.csv")
     assert set(needs["system"]) == {"The reader"}
     assert set(needs["baseline"]) == {"The model"}
+    seen = runner.results(study, store).query("system == 'reader'").groupby("train_rows")["labels_seen"].mean()
+    assert needs[needs["question"] == "multiplier"].set_index("shots")["labels_seen"].to_dict() == seen.to_dict()
+
+
+def test_the_best_reference_is_the_best_on_the_same_rows(study, tmp_path, monkeypatch):
+    """The other one was asked about few easy samples only: its AUC is higher, which says nothing of the two."""
+    systems.SYSTEMS["model"] = dataclasses.replace(systems.SYSTEMS["model"], family="reference")
+    store = ResultStore(tmp_path / "runs")
+    cells = runner.results(study, store)
+    easy = (cells["system"] == "model") & (cells["train_rows"] == 128)
+    cells.loc[easy, ["auc", "test_rows"]] = 0.99, 100
+    made = report._Report(study, store, pd.DataFrame(), cells)
+    assert "AUC minus that of The reference, the best reference" in made._gaps(cells)
 
 
 @pytest.mark.parametrize(("number", "shown"), [(1, "Table 1 of the paper"), (2, "Wall seconds of one call")])
@@ -153,16 +166,29 @@ def test_report_opens_without_network_and_without_console_errors(study, tmp_path
         (4.2, 3.0, 5.9, "A needs fewer labels than B: with 1,024 it equals the latter with 4,301 [3,072; 6,042]."),
         (4.2, 0.9, 9.0, "With 1,024 labels it is open whether A or B needs fewer."),
         (0.5, 0.2, 0.8, "A needs more labels than B: with 1,024 it equals the latter with 512 [205; 819]."),
-        (np.inf, 12.0, np.inf, "with 1,024 it reaches what the latter never reaches (at least 12.0 times the labels)."),
+        (np.inf, 12.0, np.inf, "with 1,024 it reaches what the latter never reaches (at least 12.0 times as many)."),
         (np.inf, np.inf, np.inf, "with 1,024 it reaches what the latter never reaches."),
         (np.inf, 0.5, np.inf, "it is open whether"),
         (0.0, 0.0, 0.4, "A needs more labels than B: with 1,024 it is no better than the latter with the fewest it was given."),
     ],
 )
 def test_label_needs_in_words(value, low, high, words):
-    row = {"question": "multiplier", "shots": 1024, "system": "A", "baseline": "B", "value": value, "low": low, "high": high}
+    row = {"question": "multiplier", "shots": 1024, "labels_seen": 1024.0, "system": "A", "baseline": "B"}
+    row |= {"value": value, "low": low, "high": high}
     (said,) = report._needs_sentences(pd.DataFrame([row]))
-    assert words in said
+    assert words in said and "sample" not in said
+
+
+def test_who_learnt_from_more_labels_than_samples_is_not_said_to_need_fewer_labels():
+    """Prompts that ask about the history teach more than a label each."""
+    rows = [(64, 698.4, 4.0, 3.0, 5.0), (256, 2786.0, 2.0, 1.5, 2.5), (1024, 11084.0, 1.0, 0.5, 1.5)]
+    table = pd.DataFrame(rows, columns=["shots", "labels_seen", "value", "low", "high"])
+    said = report._needs_sentences(table.assign(question="multiplier", system="A", baseline="B"))
+    assert said == [
+        "A needs fewer samples than B: with 64 it equals the latter with 256 [192; 320]; with 256 it equals the latter with 512 "
+        "[384; 640]. These samples taught it 698 and 2,786 labels.",
+        "With 1,024 samples it is open whether A or B needs fewer.",
+    ]
 
 
 def test_highest_auc_is_of_one_test_set_and_says_that_it_was_chosen():
@@ -198,8 +224,8 @@ intervals = st.tuples(*[st.one_of(st.sampled_from([0.0, 1.0, np.inf]), st.floats
 @given(st.lists(intervals, min_size=1, max_size=6))
 def test_words_on_label_needs_agree_with_the_intervals(made):
     shots = [4**place for place in range(2, 2 + len(made))]
-    rows = [("multiplier", n, value, low, high) for n, (low, value, high) in zip(shots, made, strict=True)]
-    table = pd.DataFrame(rows, columns=["question", "shots", "value", "low", "high"]).assign(system="A", baseline="B")
+    rows = [("multiplier", n, n, value, low, high) for n, (low, value, high) in zip(shots, made, strict=True)]
+    table = pd.DataFrame(rows, columns=["question", "shots", "labels_seen", "value", "low", "high"]).assign(system="A", baseline="B")
     said = {"fewer": set(), "more": set(), "open": set()}
     for line in report._needs_sentences(table):
         if found := re.match("A needs (fewer|more) labels than B: ", line):

@@ -220,53 +220,30 @@ def test_what_is_said_of_words_and_fields_holds(full, lesson):
 
 
 def test_what_is_said_of_equal_labels_holds(lesson):
-    """Beside History-LR with as many labels, or the next smaller N on record."""
-    for dataset, own in (("movielens-small", []), ("ml-1m", ["block=1"])):
+    """Beside a reference with as many labels as the prompts showed; three subsets, N up to 1,024."""
+    small, ml_1m, both = ("movielens-small", []), ("ml-1m", ["block=1"]), ["statistics=true", "nearby=0.1"]
 
-        def says(*more: str, dataset: str = dataset, own: list[str] = own) -> list[str]:
-            table = lesson.at_equal_labels(dataset, "laser-llm-counted", ", ".join([*own, *more]))
-            return table[(table["N"] <= 1024) & (table["seeds"] >= 3)]["says"].tolist()
+    def found(data: tuple[str, list[str]], reference: str, *more: str) -> pd.DataFrame:
+        table = lesson.at_equal_labels(data[0], "laser-llm-counted", ", ".join([*data[1], *more]), reference).set_index("N").loc[:1024]
+        assert list(table.index) == [16, 64, 256, 1024] and set(table["seeds"]) == {3}
+        assert (table["labels seen"] == table["the reference's labels"]).all()
+        return table
 
-        assert set(says()) <= {"level", "behind"} and len(says()) == 4
-        assert set(says("statistics=true")) <= {"level", "ahead"}
-    near = lesson.at_equal_labels("movielens-small", "laser-llm-counted", "statistics=true, nearby=0.1").set_index("N")["says"]
-    assert near[256] == near[1024] == "ahead"
-
-
-def beside_more_labels(lesson, dataset: str, test_rows: int, variant: str, n: int, reference: str, its_n: int) -> tuple[int, pd.Series]:
-    """(labels seen, the paired gap) of the language model alone and a reference with another N, on common test rows."""
-    from laser_core.study import contrast
-
-    store, cells = lesson.recorded(), lesson.recorded().cells()
-    cells = cells[(cells["dataset"] == dataset) & (cells["seed"] < 3)]
-    ours = cells[(cells["system"] == "laser-llm-counted") & (cells["variant"] == variant) & (cells["train_rows"] == n)]
-    ours = ours[ours["test_rows"] == test_rows]
-    rest = cells[(cells["system"] == reference) & (cells["variant"] == "") & (cells["train_rows"] == its_n)]
-    [found] = contrast.gaps(store.predictions, pd.concat([ours, rest]), (reference, "")).itertuples()
-    assert found.seeds == 3
-    return round(ours["labels_seen"].mean()), found
-
-
-def test_what_is_said_of_stats_lr_with_about_as_many_labels_holds(lesson):
-    near = "statistics=true, nearby=0.1"
-    for n, seen, its_n in ((256, 4625, 4096), (1024, 16083, 16384)):
-        labels, found = beside_more_labels(lesson, "movielens-small", 6_164, near, n, "stats-lr", its_n)
-        assert labels == seen and found.low < 0 < found.high and found.test_rows == 6_164
-    _, found = beside_more_labels(lesson, "movielens-small", 6_164, near, 1024, "history-lr", 16384)
-    assert found.low > 0 and found.test_rows == 1_000
-    assert f"of History-LR with 16,384 it is ahead too, by {_short(found.gap, 3)} on 1,000 test rows" in TOLD
-
-
-def test_what_is_said_of_stats_lr_with_about_as_many_labels_on_movielens_1m_holds(lesson, ml_1m):
-    """No N on record is near the labels that the prompts showed, so the ones below and above them are asked."""
-    near = "block=1, statistics=true, nearby=0.1"
-    for n, seen, below, above in ((256, 2786, 1024, 4096), (1024, 11084, 4096, 16384)):
-        (labels, fewer), (_, more) = (beside_more_labels(lesson, "ml-1m", 2_000, near, n, "stats-lr", its_n) for its_n in (below, above))
-        assert labels == seen and fewer.low < 0 < fewer.high
-        assert (more.low < 0 < more.high) if n == 256 else more.high < 0
-    assert f"and behind it with 16,384, by {_short(-more.gap, 3)}." in TOLD
-    words = "samples teach 11,084 labels, and it is level with Stats-LR with 4,096 and behind Stats-LR with 16,384."
-    assert words in " ".join(README.split())
+    for data in (small, ml_1m):
+        assert set(found(data, "history-lr")["says"]) == {"level", "behind"}
+        assert set(found(data, "history-lr", "statistics=true")["says"]) <= {"level", "ahead"}
+    assert list(found(small, "history-lr", *both)["says"]) == ["level", "level", "ahead", "ahead"]
+    assert list(found(ml_1m, "history-lr", *both)["says"]) == ["level", "ahead", "level", "ahead"]
+    assert set(found(small, "stats-lr", *both)["says"]) == {"level"}
+    counted = found(ml_1m, "stats-lr", *both)
+    assert list(counted["says"]) == ["level", "ahead", "level", "behind"]
+    gaps = [_short(abs(counted["gap"][n]), 3) for n in (64, 1024)]
+    assert (
+        f"ahead with 64 samples (698 labels) by {gaps[0]}, level with 16 and 256, and behind with 1,024 (11,084 labels) by {gaps[1]}"
+        in TOLD
+    )
+    assert list(counted["labels seen"][[64, 1024]]) == [698, 11084]
+    assert "behind it on MovieLens-1M with the 11,084 that 1,024 samples teach" in " ".join(README.split())
 
 
 @pytest.mark.parametrize(

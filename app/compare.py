@@ -284,7 +284,7 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
             "Low": number_column("95 % low", "%+.4f"),
             "High": number_column("95 % high", "%+.4f"),
             "p (Holm)": number_column(
-                "p (Holm)", "%.2g", help="Chance of such a gap were there none, corrected for the number of systems."
+                "p (Holm)", "%.2g", help="Chance of a gap at least as large were there none, corrected for the number of systems."
             ),
             "Says": text_column(
                 "Says", help="Better or worse where, after Holm's correction, p is under .05 and the interval leaves out zero."
@@ -388,7 +388,7 @@ def users() -> None:
     if often.empty:
         st.caption(f"No user has {MANY} test samples or more: of a single one most gains and losses are luck, so nobody is named.")
         return
-    st.caption(f"Of the {len(often):,} users with {MANY} test samples or more:")
+    st.caption(f"Of the {len(often):,} users with {MANY} test samples or more. Who is first or last of so many is so by luck too:")
     for column, (label, part) in zip(st.columns(2), (("Most helped", often.head(8)), ("Most hurt", often.tail(8)[::-1])), strict=True):
         with column:
             st.markdown(f"**{label}**")

@@ -207,7 +207,8 @@ def gains(found: contrast.Verdict | None, places: Iterator[Any], cells: pd.DataF
         told(labels.value),
         f"95 %: {span}" + (f"; it learnt from {found.labels[0]:,} labels" if found.labels_differ else ""),
         "Labelled samples with which the best system without a language model, another one at each N if need be, has the AUC of "
-        f"{safe(found.with_lm)}; on the same test samples and seeds. {found.labels_differ}",
+        f"{safe(found.with_lm)}; on the same test samples and seeds. The interval does not allow for having chosen the best. "
+        f"{found.labels_differ}",
     )
 
 

@@ -119,7 +119,11 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS,
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
-    """Expected calibration error (ECE) over the bins of `reliability`."""
+    """Expected calibration error (ECE) over the bins of `reliability`.
+
+    A bin's share of positives is never quite its probability, so even true probabilities have an error: about .04 on 1,000 samples and
+    .004 on 100,000. Errors compare on equally many samples only.
+    """
     return reliability(labels, probabilities, bins, equal_mass).error
 
 

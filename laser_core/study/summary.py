@@ -109,6 +109,7 @@ def mean_error(values: np.ndarray, user_deviation: np.ndarray) -> tuple[float, f
 
     Two independent sources: the seeds' spread shrinks with their number, the test users' does not, as they are the same each time. A few
     seeds know their own spread badly, hence Student's t with Satterthwaite's degrees of freedom; infinitely many where seeds do not differ.
+    Luck that one seed has with these users is in both and counts twice, so an interval is rather too wide than too narrow.
 
     Args:
         values: (seeds,) a metric.

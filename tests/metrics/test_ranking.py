@@ -92,6 +92,18 @@ def test_calibrated_predictions_have_little_error_and_shifted_ones_have_the_shif
     assert metrics.calibration_error(labels, scores + 0.15) == pytest.approx(0.15, abs=0.01)
 
 
+def test_few_samples_make_true_probabilities_look_wrong():
+    generator = np.random.default_rng(0)
+
+    def error(samples: int) -> float:
+        said = generator.beta(4, 3, samples)
+        return metrics.calibration_error(generator.random(samples) < said, said)
+
+    assert np.mean([error(1000) for _ in range(100)]) == pytest.approx(0.04, abs=0.005)
+    assert np.mean([error(2000) for _ in range(100)]) == pytest.approx(0.03, abs=0.005)
+    assert np.mean([error(100_000) for _ in range(10)]) == pytest.approx(0.004, abs=0.001)
+
+
 def test_equal_mass_bins_hold_equally_many():
     curve = metrics.reliability(np.tile([0, 1], 50), np.linspace(0, 1, 100) ** 3, 10, equal_mass=True)
     assert curve.count.tolist() == [10] * 10

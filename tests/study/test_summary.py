@@ -123,6 +123,16 @@ def test_the_interval_covers_the_truth_in_about_95_of_100_worlds():
         assert 0.93 <= inside / 1000 <= 0.98
 
 
+def test_luck_that_a_seed_has_with_the_users_makes_no_interval_too_narrow():
+    """It is in the spread of the seeds and in that of the users, so it counts twice."""
+    generator = np.random.default_rng(0)
+    inside = 0
+    for _ in range(1000):
+        values = 0.75 + generator.normal() * 0.005 + generator.normal(size=5) * 0.02
+        inside += abs(values.mean() - 0.75) <= half_width(values, np.full(5, (0.005**2 + 0.02**2) ** 0.5))
+    assert inside / 1000 > 0.97
+
+
 def test_rare_errors_are_rare_with_few_seeds():
     """What Holm and Bonferroni ask of it: far out, a normal distribution would be sure five times too often."""
     generator = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from laser_core.crm.trainer import Training, one_thread, predict, train
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
 from laser_core.errors import DataError, UserError
-from laser_core.progress import Progress, no_progress
+from laser_core.progress import Progress, no_progress, part_of
 from laser_core.recommender import Recommender, check_both_classes, make_options
 
 
@@ -95,7 +95,8 @@ class CRM(Recommender):
             for number, settings in enumerate(tried):
                 torch.manual_seed(seed)
                 model = self.build().to(device)
-                curve = train(model, samples, valid, settings, seed, piece, _part(progress, number, len(tried)))
+                own = part_of(progress, number, 1, len(tried), f"fit {number + 1} of {len(tried)}") if len(tried) > 1 else progress
+                curve = train(model, samples, valid, settings, seed, piece, own)
                 fits.append((min(entry["valid_log_loss"] for entry in curve), model, curve, settings))
         _, self.model_, self.curve_, chosen = min(fits, key=lambda fit: np.nan_to_num(fit[0], nan=np.inf))
         self.labels_seen_ = len(np.unique(rows))
@@ -198,13 +199,6 @@ class CRM(Recommender):
 def concatenated(sizes: Sizes, options: CRMOptions, extra: int = 0) -> int:
     """Width of a model's input to its final MLP: all fields, `extra` more embeddings, the dense numbers."""
     return (sizes.fields + extra) * options.embedding_size + sizes.dense
-
-
-def _part(progress: Progress, number: int, parts: int) -> Progress:
-    """The progress of one of several fits, the first being number 0."""
-    if parts == 1:
-        return progress
-    return lambda words, done, total: progress(f"fit {number + 1} of {parts}, {words}", number * total + done, parts * total)
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import math
 import types
 import typing
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -166,6 +167,30 @@ def _entries(value: Any, kind: type) -> tuple | None:
 def _is(value: Any, kind: type) -> bool:
     """Whether a plain value is of a type: a whole number is a number too, true and false are neither."""
     return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+
+
+def check_options(options: Any, positive: Sequence[str] = (), not_negative: Sequence[str] = (), shares: Sequence[str] = ()) -> None:
+    """Check options that are numbers, or one or more of them.
+
+    Args:
+        positive: Names of those that are greater than 0.
+        not_negative: Of those that are 0 or more.
+        shares: Of those that are at least 0 and less than 1.
+
+    Raises:
+        UserError: One is something else.
+    """
+    ranges = (
+        (positive, "positive", lambda number: number > 0),
+        (not_negative, "0 or more", lambda number: number >= 0),
+        (shares, "at least 0 and less than 1", lambda number: 0 <= number < 1),
+    )
+    for names, words, inside in ranges:
+        for name in names:
+            value = getattr(options, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or not all(map(inside, numbers)):
+                raise UserError(f"option '{name}' must be {words}, not {', '.join(map(str, numbers)) or 'empty'}")
 
 
 def evenly(rows: np.ndarray, most: int) -> np.ndarray:

@@ -19,9 +19,9 @@ from laser_core.crm.layers import check_dropout
 from laser_core.crm.trainer import Training, one_thread, predict, train
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, UserError
+from laser_core.errors import DataError
 from laser_core.progress import Progress, no_progress, part_of
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, make_options
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,8 @@ class CRMOptions(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.embedding_size < 1 or min(self.hidden, default=1) < 1:
-            raise UserError("options 'embedding_size' and 'hidden' must be positive")
+        check_options(self, positive=("embedding_size", *["hidden"] * bool(self.hidden)), not_negative=("embedding_scale", "history"))
         check_dropout("dropout", self.dropout)
-        if self.embedding_scale < 0:
-            raise UserError(f"option 'embedding_scale' must be 0 or more, not {self.embedding_scale}")
-        if self.history < 0:
-            raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
 
     def tried(self) -> list[Self]:
         """The settings to choose from: these; with `choose`, learning rates around this one, decayed as fast or hardly, more patience."""

@@ -24,7 +24,7 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import DataError, UserError
 from laser_core.metrics.ranking import log_loss
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, make_options
 
 
 class Reference(Recommender):
@@ -128,7 +128,7 @@ class PopularityOptions:
     """how many samples of the overall mean are added to each item's: the values to choose from"""
 
     def __post_init__(self) -> None:
-        check_positive("smoothings", *self.smoothings)
+        check_options(self, positive=("smoothings",))
 
 
 class ItemPopularity(Reference):
@@ -182,7 +182,7 @@ class MeansOptions:
     """a shot reads means that were computed without its own fold"""
 
     def __post_init__(self) -> None:
-        check_positive("smoothing", self.smoothing)
+        check_options(self, positive=("smoothing",))
         if self.folds < 2:
             raise UserError(f"option 'folds' must be 2 or more, not {self.folds}")
 
@@ -228,7 +228,7 @@ class HistoryLROptions:
     """C, the inverse of the L2 penalty: the values to choose from"""
 
     def __post_init__(self) -> None:
-        check_positive("strengths", *self.strengths)
+        check_options(self, positive=("strengths",))
 
 
 class HistoryLR(OnStatistics):
@@ -274,13 +274,3 @@ class StatsLR(WithMeans, HistoryLR):
 
     Options = StatsLROptions
     ARRAYS = (*HistoryLR.ARRAYS, "means_")
-
-
-def check_positive(name: str, *values: float) -> None:
-    """Check a numeric option.
-
-    Raises:
-        UserError: There is no value, or one is not above zero.
-    """
-    if not values or min(values) <= 0:
-        raise UserError(f"option '{name}' must be positive, not {', '.join(map(str, values)) or 'empty'}")

@@ -29,7 +29,7 @@ from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
 from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, evenly, make_options
 from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
@@ -111,26 +111,17 @@ class LaserLLMOptions:
         backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
-        for name in ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size", "nearby"):
-            if getattr(self, name) < 0:
-                raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
-        for name in ("block", "max_tokens", "batch_size", "rank", "alpha", "components"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise UserError(f"option 'learning_rates' must be one or more positive numbers, not {self.learning_rates!r}")
+        above = ("block", "max_tokens", "batch_size", "rank", "alpha", "components", "learning_rates", "depths", "strengths")
+        least = ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size", "nearby")
+        check_options(self, positive=above, not_negative=least, shares=("dropout",))
         if len(self.learning_rates) > 1 and self.valid_limit == 0:
             raise UserError("options 'learning_rates' and 'valid_limit': several learning rates need validation samples to choose by")
         if self.prompt == "one" and (self.block != 1 or self.targets != "history"):
             raise UserError("options 'block' and 'targets' belong to prompt='many'")
         if self.engine == "vllm" and self.precision in ("int8", "4bit"):
             raise UserError(f"options 'engine' and 'precision': vllm computes in bf16 or fp32 here, not {self.precision}")
-        if not self.depths or min(self.depths) <= 0 or max(self.depths) > 1:
-            raise UserError(f"option 'depths' must be one or more numbers above 0 and at most 1, not {self.depths!r}")
-        if not self.strengths or min(self.strengths) <= 0:
-            raise UserError(f"option 'strengths' must be one or more positive numbers, not {self.strengths!r}")
+        if max(self.depths) > 1:
+            raise UserError(f"option 'depths' must be at most 1, the whole depth, not {max(self.depths)}")
         for name in ("statistics", "nearby"):
             if getattr(self, name) and self.learn != "readout":
                 raise UserError(f"option '{name}' belongs to learn='readout': an adapter reads the prompt only")

@@ -26,14 +26,14 @@ from torch import Tensor, nn
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, FaultError, UserError
+from laser_core.errors import DataError, FaultError
 from laser_core.lm import backbones
 from laser_core.lm.scoring import grouped, out_of_memory
 from laser_core.lm.texts import Reader, Text
 from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
 from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, evenly, make_options
 
 log = logging.getLogger("laser")
 T = TypeVar("T")
@@ -105,12 +105,8 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         backbones.get(self.backbone)
-        for name in ("history", "top_blocks", "valid_limit", "least_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
-        for name in ("max_tokens", "epochs", "batch_size", "learning_rate", "head_learning_rate", "checks", "patience"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
+        above = ("max_tokens", "epochs", "batch_size", "learning_rate", "head_learning_rate", "checks", "patience")
+        check_options(self, positive=above, not_negative=("history", "top_blocks", "valid_limit", "least_steps", "weight_decay"))
 
 
 class TextModel(nn.Module):

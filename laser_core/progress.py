@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress("epoch 2, valid log loss .571", done, total)` while something long is under way; total 0: not known."""
+_FINE = 1000  # steps of a unit: one of few long parts is seen to move too
 
 
 def no_progress(message: str, done: int, total: int) -> None:
     """The silent `Progress`."""
 
 
-def in_words(message: str, done: int, total: int) -> str:
-    """One report as a text, "epoch 2, valid log loss .571 40%", such as a longer work puts into its own."""
-    return f"{message} {done / total:.0%}" if total else message
+def part_of(progress: Progress, begin: int, size: int, whole: int, name: str = "") -> Progress:
+    """The `Progress` of one part of some work: `size` of `whole`, after the first `begin`. A part with a name tells its own share too."""
+
+    def report(message: str, done: int, total: int) -> None:
+        share = done / total if total else 0.0
+        progress(f"{name}: {message} {share:.0%}" if name else message, round(_FINE * (begin + size * share)), _FINE * whole)
+
+    return report

@@ -8,13 +8,15 @@ import math
 import types
 import typing
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import UserError, unknown
+from laser_core.errors import DataError, UserError, unknown
 from laser_core.progress import Progress, no_progress
 
 
@@ -62,7 +64,49 @@ class Recommender(ABC):
     @classmethod
     @abstractmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: The folder is incomplete, damaged or of another system.
+        """
+
+    def write_words(self, folder: Path | str, **more: object) -> Path:
+        """Write `model.json` for `save`: the options, what `fit` and `predict` tell of themselves, and `more`; returns the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        words = {
+            "class": type(self).__name__,
+            "options": dataclasses.asdict(self.options),
+            "labels_seen": self.labels_seen_,
+            "curve": self.curve_,
+            "cost": self.cost_,
+            **more,
+        }
+        (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
+        return folder
+
+    @classmethod
+    @contextmanager
+    def reading(cls, folder: Path, *faults: type[Exception]) -> Iterator[tuple[Self, dict[str, Any]]]:
+        """For `load`: a system as `model.json` describes it, and the words there; the block reads what else `save` wrote.
+
+        Args:
+            faults: What damaged files raise besides Python's own errors.
+
+        Raises:
+            DataError: `model.json`, or what the block reads, is missing, damaged or of another system.
+        """
+        try:
+            words = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if not isinstance(words, dict) or not isinstance(words["options"], dict):
+                raise ValueError("model.json does not hold what it should")
+            if words["class"] != cls.__name__:
+                raise DataError(f"{folder} holds a {words['class']}, not a {cls.__name__}")
+            made = cls(make_options(cls.Options, words["options"]))
+            made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
+            yield made, words
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, *faults) as error:
+            raise DataError(f"the model in {folder} is missing or damaged, or an older kit saved it ({error}): fit it again") from None
 
     def describe(self) -> dict[str, Any]:
         """Options, number of learned parameters, labels seen and cost so far, ready for JSON."""
@@ -166,6 +210,30 @@ def _entries(value: Any, kind: type) -> tuple | None:
 def _is(value: Any, kind: type) -> bool:
     """Whether a plain value is of a type: a whole number is a number too, true and false are neither."""
     return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+
+
+def check_options(options: Any, positive: Sequence[str] = (), not_negative: Sequence[str] = (), shares: Sequence[str] = ()) -> None:
+    """Check options that are numbers, or one or more of them.
+
+    Args:
+        positive: Names of those that are greater than 0.
+        not_negative: Of those that are 0 or more.
+        shares: Of those that are at least 0 and less than 1.
+
+    Raises:
+        UserError: One is something else.
+    """
+    ranges = (
+        (positive, "positive", lambda number: number > 0),
+        (not_negative, "0 or more", lambda number: number >= 0),
+        (shares, "at least 0 and less than 1", lambda number: 0 <= number < 1),
+    )
+    for names, words, inside in ranges:
+        for name in names:
+            value = getattr(options, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or not all(map(inside, numbers)):
+                raise UserError(f"option '{name}' must be {words}, not {', '.join(map(str, numbers)) or 'empty'}")
 
 
 def evenly(rows: np.ndarray, most: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
@@ -338,6 +339,10 @@ def test_study_table_holds_means_of_the_stored_cells(ran):
     assert f"{rows[0]['auc']:.4f}"[1:] in text
     assert "N = 64" in text
     assert "6,164" in text
+    for name, label in (("accuracy", "accuracy"), ("ece", "calibration error")):
+        result = laser("study", "table", "--store", ran, "--metric", name)
+        assert f"movielens-small: {label}" in result.stdout and "Mean over seeds." in result.stderr
+        assert all(f"{row[name]:.4f}"[1:] in result.stdout for row in rows)
 
 
 def test_study_at_once_of_what_is_in_the_study(ran, tmp_path):
@@ -348,7 +353,19 @@ def test_study_at_once_of_what_is_in_the_study(ran, tmp_path):
     result = laser(*ask, "--system", "history-lr", "--shots", "64")
     assert result.exit_code == 0 and "1 of 1 cells asked at once" in result.stderr
     assert "`laser report smoke` shows GAUC" in result.stderr
-    assert len(list(store.rglob("at-once/*.parquet"))) == 1
+    (path,) = store.rglob("at-once/*.parquet")
+    answers = pd.read_parquet(path).merge(pd.read_parquet(next(store.rglob("test-*.parquet"))), on="row")
+    own = [(roc_auc_score(one["label"], one["probability"]), len(one)) for _, one in answers.groupby("user") if one["label"].nunique() == 2]
+    worth = np.average([value for value, _ in own], weights=[samples for _, samples in own])
+    table = ("study", "table", "smoke", "--store", store, "--metric", "gauc")
+    (row,) = json.loads(laser(*table, "--json").stdout)
+    assert row["gauc"] == pytest.approx(worth, abs=1e-9) and (row["system"], row["shots"]) == ("history-lr", 64)
+    assert "movielens-small: GAUC" in (text := laser(*table).stdout) and f"{worth:.4f}"[1:] in text
+
+
+def test_study_table_of_what_was_not_asked_at_once_names_the_command(ran):
+    result = laser("study", "table", "smoke", "--store", ran, "--metric", "gauc")
+    assert result.exit_code == 0 and "not run: laser study at-once smoke" in result.stderr
 
 
 def test_export_says_what_is_missing(ran, tmp_path):
@@ -495,6 +512,7 @@ def test_app_outside_a_clone(monkeypatch, tmp_path):
         (["study", "plan", "missing.toml"], "cannot be read"),
         (["study", "status", "smoke", "--profile", "smal"], "unknown profile"),
         (["study", "table", "--metric", "aucc"], "did you mean 'auc'"),
+        (["study", "table", "--metric", "f1"], "unknown metric 'f1': known: accuracy, auc, ece, gauc, log_loss"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

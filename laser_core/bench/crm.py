@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
-from laser_core.bench.measure import Child, Part, call, in_turns, run_parts
+from laser_core.bench.measure import KIT, Child, Part, call, in_turns, run_parts
 from laser_core.bench.peers import PEERS, DeepCTRTorch, Plan, Table, installed, not_installed
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.progress import Progress, no_progress
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from laser_core.crm.base import CRM
     from laser_core.crm.inputs import Samples
 
-KIT = "Laser study kit"
 LABELS = {"deepfm": "DeepFM", "din": "DIN", "din-items": "DIN without ratings"}
 MODELS = ("deepfm", "din")
 BATCH = 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from laser_core.bench.crm import KIT
+from laser_core.bench.measure import KIT
 from laser_core.figures import INK, finish, style
 
 _TOOLKIT_LOOK = (("#A8404F", "square", "dash"), (INK, "diamond", "dot"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laser_core.bench.measure import Part, call, in_turns, run_parts
+from laser_core.bench.measure import KIT, Part, call, in_turns, run_parts
 from laser_core.progress import Progress, no_progress
 from laser_core.settings import get_settings
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from laser_core.datasets.dataset import CTRDataset
     from laser_core.lm.laser_llm import LaserLLM
 
-KIT = "Laser study kit"
 BACKBONE = "smollm2-135m"
 HISTORY = 30
 SCORED, TUNED = 3, 2  # prompts a round, times those of a pass

@@ -20,8 +20,11 @@ from typing import Any
 
 from laser_core.errors import DataError, FaultError, unknown
 from laser_core.progress import Progress, no_progress
+from laser_core.study.engine import child_variables
 
 SCHEMA = 1
+KIT = "Laser study kit"
+"""who is measured, beside others"""
 
 
 # ---- in a process of its own ---------------------------------------------------------------------------------------------------
@@ -40,10 +43,8 @@ class Child:
         self.function = function
         environment = {
             **os.environ,
-            **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "VECLIB", "NUMEXPR")},
-            "OMP_WAIT_POLICY": "PASSIVE",  # a waiting thread burns no CPU seconds
+            **child_variables(1),
             "LASER_DEVICE": "cpu",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             # DeepCTR-Torch asks the network for its newest version at each start: that is not what is measured.
             **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
         }

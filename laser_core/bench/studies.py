@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from laser_core.bench.crm import KIT, QUIET
-from laser_core.bench.measure import Part, in_turns, run_parts
+from laser_core.bench.crm import QUIET
+from laser_core.bench.measure import KIT, Part, in_turns, run_parts
 from laser_core.errors import FaultError
 from laser_core.progress import Progress, no_progress
 from laser_core.study.spec import Grid, Study

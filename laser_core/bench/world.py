@@ -47,9 +47,7 @@ def movielens_like(seed: int = 0, users: int = USERS, fewest: int = FEWEST) -> C
     movies = pd.DataFrame(
         {"title": [f"Movie {number}" for number in range(MOVIES)], "genre": generator.integers(0, GENRES, MOVIES).astype(str)}
     )
-    sample = (ratings.groupby("user").cumcount() >= HISTORY_ONLY).to_numpy()
-    split = np.full(events, "", dtype="<U5")
-    split[sample] = split_by_time(int(sample.sum()))
+    sample, split = split_by_time(ratings["user"].to_numpy(), HISTORY_ONLY)
     about = replace(ABOUT_1M, name="movielens-like", title="made-up data", group_field="genre", traps=(), redistributable=True)
     return assemble(about, ratings, profiles, movies, [1, 2, 3, 4, 5], sample, split)
 

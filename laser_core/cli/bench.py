@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,8 @@ from laser_core.errors import UserError
 from laser_core.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: what things cost on this machine, beside other toolkits.")
+Repeats = Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)]
+Out = Annotated[Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/COMMAND.json in LASER_STORE.")]
 
 
 @app.command("crm", epilog="Example: `laser bench crm --part deepfm --part din`")
@@ -20,73 +22,63 @@ def conventional_models(
     part: Annotated[
         list[str] | None, typer.Option("--part", help="deepfm, din, few-shot, scoring, history, two or memory; without it all.")
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)] = 5,
-    out: Annotated[
-        Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/crm.json in LASER_STORE.")
-    ] = None,
+    repeats: Repeats = 5,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Conventional models beside DeepCTR-Torch and torch-rechub: training, few-shot cells, scoring, long histories, two runs, memory."""
     from laser_core.bench import crm
 
-    out = out or get_settings().store / "bench" / "crm.json"
-    with progress_bar("benchmark") as progress:
-        crm.run(out, part or (), repeats, progress)
-    print_benchmark(out, part or list(crm.PARTS), as_json)
+    _measure(crm, "crm", part, repeats, out, as_json)
 
 
 @app.command("lm", epilog="Example: `laser bench lm --part scoring`")
 def language_models(
     part: Annotated[list[str] | None, typer.Option("--part", help="scoring, tuning or candidates; without it all.")] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)] = 3,
+    repeats: Repeats = 3,
     backbone: Annotated[str, typer.Option(help="The language model: short name, folder or hub id.")] = "smollm2-135m",
-    out: Annotated[
-        Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/lm.json in LASER_STORE.")
-    ] = None,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Language models beside this machine's own matrix products: scoring, tuning on one and many targets, candidates of one user."""
     from laser_core.bench import lm
 
-    out = out or get_settings().store / "bench" / "lm.json"
-    with progress_bar("benchmark") as progress:
-        lm.run(out, part or (), repeats, progress, backbone)
-    print_benchmark(out, part or list(lm.PARTS), as_json)
+    _measure(lm, "lm", part, repeats, out, as_json, backbone)
 
 
 @app.command("serving", epilog="Example: `laser bench serving --part crm`")
 def serving(
     part: Annotated[list[str] | None, typer.Option("--part", help="crm or llm; without it both.")] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)] = 9,
+    repeats: Repeats = 9,
     encoder: Annotated[str, typer.Option(help="Whose vectors LLM+CRM reads: short name, folder or hub id.")] = "minilm-l6",
-    out: Annotated[
-        Path | None, typer.Option(help="Record to write; other parts in it stay. Without it bench/serving.json in LASER_STORE.")
-    ] = None,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """LLM+CRM with stored vectors beside its conventional model, 1 and 1,024 samples a call, and a language model's answer."""
     from laser_core.bench import serving
 
-    out = out or get_settings().store / "bench" / "serving.json"
-    with progress_bar("benchmark") as progress:
-        serving.run(out, part or (), repeats, progress, encoder)
-    print_benchmark(out, part or list(serving.PARTS), as_json)
+    _measure(serving, "serving", part, repeats, out, as_json, encoder)
 
 
 @app.command("study", epilog="Example: `laser bench study --part sweep --repeats 3`")
 def studies(
     part: Annotated[list[str] | None, typer.Option("--part", help="sweep or bootstrap; without it both.")] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds of each measurement.", min=1)] = 3,
-    out: Annotated[Path | None, typer.Option(help="Record to write. Without it bench/study.json in LASER_STORE.")] = None,
+    repeats: Repeats = 3,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """A few-shot study of 40 cells with two jobs beside one, and what 10,000 bootstrap draws cost. Ten minutes on a quiet machine."""
     from laser_core.bench import studies
 
-    out = out or get_settings().store / "bench" / "study.json"
+    _measure(studies, "study", part, repeats, out, as_json)
+
+
+def _measure(benchmark: Any, name: str, parts: list[str] | None, repeats: int, out: Path | None, as_json: bool, *model: str) -> None:
+    """Run parts of a module of `laser_core.bench` (all, if none is named) and print them; `model`: the one it asks for, if it does."""
+    out = out or get_settings().store / "bench" / f"{name}.json"
     with progress_bar("benchmark") as progress:
-        studies.run(out, part or (), repeats, progress)
-    print_benchmark(out, part or list(studies.PARTS), as_json)
+        benchmark.run(out, parts or (), repeats, progress, *model)
+    print_benchmark(out, parts or list(benchmark.PARTS), as_json)
 
 
 @app.command("show", epilog="Example: `laser bench show results/bench/crm.json`")

@@ -103,23 +103,32 @@ def status(name: StudyName, store: Store = None, profile: Profile = None, as_jso
 @app.command("table", epilog="Example: `laser study table demo --metric log_loss`")
 def table(
     name: Annotated[str | None, typer.Argument(help="A study; without it everything in the store.", autocompletion=complete_study)] = None,
-    metric: Annotated[str, typer.Option(help="auc or log_loss.")] = "auc",
+    metric: Annotated[str, typer.Option(help="auc, log_loss, gauc (of what was asked at once), accuracy or ece.")] = "auc",
     store: Store = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Means with 95 % intervals over seeds and test users: a row a system, a column for each N."""
-    from laser_core.study import runner, spec
+    from laser_core.figures import METRICS
+    from laser_core.study import contrast, runner, spec
     from laser_core.study.summary import summarise
 
-    if metric not in ("auc", "log_loss"):
-        raise unknown("metric", metric, ("auc", "log_loss"))
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
     results = open_store(store, to_read=True)
-    table = summarise(runner.results(spec.load_study(name, profile), results) if name else results.cells())
+    cells = runner.results(spec.load_study(name, profile), results) if name else results.cells()
+    if METRICS[metric].stored:
+        table = summarise(cells)
+    else:
+        table = cells[cells["key"].isin(results.asked_at_once()) & cells["current"].astype(bool)]
+        if len(table):
+            table = contrast.within_users(results.at_once, table)
+        else:
+            note(f"not run: laser study at-once {name or 'STUDY'} asks what {METRICS[metric].label} is worked out from")
     if as_json:
         print_json(table)
-        return
-    print_summary(table, metric)
+    elif len(table) or METRICS[metric].stored:
+        print_summary(table, metric)
 
 
 @app.command("best", epilog="Example: `laser study best tune-ml-1m`")

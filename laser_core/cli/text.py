@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def print_summary(table: pd.DataFrame, metric: str) -> None:
-    """Each data set as a table: systems down, N across, mean and 95 % interval in a cell."""
+    """Each data set as a table: systems down, N across, mean and, where the table has one, 95 % interval in a cell.
+
+    Args:
+        metric: A key of `figures.METRICS`.
+    """
+    from laser_core import figures
     from laser_core.systems import SYSTEMS
 
     if table.empty:
@@ -25,17 +30,18 @@ def print_summary(table: pd.DataFrame, metric: str) -> None:
         lines = []
         for (system, variant, test_rows), group in rows.groupby(["system", "variant", "test_rows"], sort=False):
             cells = {str(row.shots): row for row in group.itertuples()}
-            values = [_interval(cells[shots], metric) if shots in cells else "not run" for shots in columns]
+            values = [_mean(cells[shots], metric) if shots in cells else "not run" for shots in columns]
             seeds = sorted(group["seeds"].unique())
             span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
             label = SYSTEMS[system].label if system in SYSTEMS else system
             mark = f" [{variants.index(variant) + 1}]" if variant else ""
             lines.append((order.get(system, len(order)), (label + mark, *values, span, f"{test_rows:,}")))
         heads = [f"N = {shots}" for shots in columns]
-        title = f"{dataset}: {'AUC' if metric == 'auc' else 'log loss'}"
         lines.sort(key=lambda line: line[0])
+        title = f"{dataset}: {figures.METRICS[metric].label}"
         print_table(title, ["system", *heads, "seeds", "test rows"], [line for _, line in lines], numbers=[*heads, "seeds", "test rows"])
-    note("Mean and 95 % interval over seeds and test users. N counts training labels; histories may show earlier ratings.")
+    what = "Mean and 95 % interval over seeds and test users" if f"{metric}_low" in table else "Mean over seeds"
+    note(f"{what}. N counts training labels; histories may show earlier ratings.")
     for place, variant in enumerate(variants, start=1):
         note(f"[{place}] with {variant}")
     stale = int((~table["current"].astype(bool)).sum())
@@ -43,15 +49,15 @@ def print_summary(table: pd.DataFrame, metric: str) -> None:
         note(f"{stale} rows of an older revision of a system or of its data are left out; --json shows them.")
 
 
-def _interval(row: Any, metric: str) -> str:
-    """Mean, and its interval on a second line."""
-    low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
-    return "\n".join((_short(getattr(row, metric), 4), f"{_short(low, 3)}-{_short(high, 3)}"))
+def _mean(row: Any, metric: str) -> str:
+    """Mean, and its interval, if there is one, on a second line."""
+    from laser_core.figures import number
 
-
-def _short(value: float, digits: int) -> str:
-    """.7432, as papers print it."""
-    return f"{value:.{digits}f}".removeprefix("0")
+    mean = number(getattr(row, metric))
+    if not hasattr(row, f"{metric}_low"):
+        return mean
+    low, high = (number(getattr(row, f"{metric}_{end}"), 3) for end in ("low", "high"))
+    return f"{mean}\n{low}-{high}"
 
 
 def card_lines(card: dict[str, Any], indent: str = "") -> Iterator[str]:

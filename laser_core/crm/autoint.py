@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings, check_heads, check_layers
+from laser_core.crm.layers import MLP, Embeddings, check_heads
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class AutoIntOptions(CRMOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_heads(self.embedding_size, self.heads)
-        check_layers(self.layers)
+        check_options(self, positive=("layers",))
 
 
 class InteractingLayer(nn.Module):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from laser_core.crm.layers import check_dropout
 from laser_core.crm.trainer import Training, one_thread, predict, train
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, UserError
-from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.progress import Progress, no_progress, part_of
+from laser_core.recommender import Recommender, check_both_classes, check_options
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,8 @@ class CRMOptions(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.embedding_size < 1 or min(self.hidden, default=1) < 1:
-            raise UserError("options 'embedding_size' and 'hidden' must be positive")
+        check_options(self, positive=("embedding_size", *["hidden"] * bool(self.hidden)), not_negative=("embedding_scale", "history"))
         check_dropout("dropout", self.dropout)
-        if self.embedding_scale < 0:
-            raise UserError(f"option 'embedding_scale' must be 0 or more, not {self.embedding_scale}")
-        if self.history < 0:
-            raise UserError(f"option 'history' must be 0 (the data set's own) or more, not {self.history}")
 
     def tried(self) -> list[Self]:
         """The settings to choose from: these; with `choose`, learning rates around this one, decayed as fast or hardly, more patience."""
@@ -95,7 +88,8 @@ class CRM(Recommender):
             for number, settings in enumerate(tried):
                 torch.manual_seed(seed)
                 model = self.build().to(device)
-                curve = train(model, samples, valid, settings, seed, piece, _part(progress, number, len(tried)))
+                own = part_of(progress, number, 1, len(tried), f"fit {number + 1} of {len(tried)}") if len(tried) > 1 else progress
+                curve = train(model, samples, valid, settings, seed, piece, own)
                 fits.append((min(entry["valid_log_loss"] for entry in curve), model, curve, settings))
         _, self.model_, self.curve_, chosen = min(fits, key=lambda fit: np.nan_to_num(fit[0], nan=np.inf))
         self.labels_seen_ = len(np.unique(rows))
@@ -151,23 +145,12 @@ class CRM(Recommender):
 
     def save(self, folder: Path | str) -> None:
         """Write `model.json` and `model.safetensors`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        words = {
-            "class": type(self).__name__,
-            "dataset": self.dataset_name_,
-            "dataset_version": self.dataset_version_,
-            "options": dataclasses.asdict(self.options),
-            "inputs": self.inputs_.words(),
-            "labels_seen": self.labels_seen_,
-            "curve": self.curve_,
-            "cost": self.cost_,
-        }
+        about = {"dataset": self.dataset_name_, "dataset_version": self.dataset_version_, "inputs": self.inputs_.words()}
+        folder = self.write_words(folder, **about)
         arrays = {f"inputs.{name}": value for name, value in self.inputs_.arrays().items()}
         arrays |= {f"more.{name}": value for name, value in self.more_arrays().items()}
         arrays |= {f"model.{name}": value.cpu().numpy() for name, value in self.model_.state_dict().items()}
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, folder / "model.safetensors")
-        (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -177,34 +160,20 @@ class CRM(Recommender):
             DataError: The folder is incomplete, damaged or of another model.
         """
         folder = Path(folder)
-        try:
-            words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        with cls.reading(folder, SafetensorError) as (made, words):
             arrays = load_file(folder / "model.safetensors")
-            if words["class"] != cls.__name__:
-                raise DataError(f"{folder} holds a {words['class']}, not a {cls.__name__}")
-            made = cls(make_options(cls.Options, words["options"]))
             made.dataset_name_, made.dataset_version_ = words["dataset"], words["dataset_version"]
             made.inputs_ = Inputs.restore(words["inputs"], _under("inputs.", arrays))
             made.restore(_under("more.", arrays))
             made.model_ = made.build()
             made.model_.load_state_dict({name: torch.from_numpy(value) for name, value in _under("model.", arrays).items()})
             made.model_.to(torch_device())
-            made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"the model in {folder} is missing or damaged, or an older kit saved it ({error}): fit it again") from None
         return made
 
 
 def concatenated(sizes: Sizes, options: CRMOptions, extra: int = 0) -> int:
     """Width of a model's input to its final MLP: all fields, `extra` more embeddings, the dense numbers."""
     return (sizes.fields + extra) * options.embedding_size + sizes.dense
-
-
-def _part(progress: Progress, number: int, parts: int) -> Progress:
-    """The progress of one of several fits, the first being number 0."""
-    if parts == 1:
-        return progress
-    return lambda words, done, total: progress(f"fit {number + 1} of {parts}, {words}", number * total + done, parts * total)
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

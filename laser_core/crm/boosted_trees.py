@@ -10,10 +10,11 @@ import lightgbm
 import numpy as np
 
 from laser_core.crm.ease import CollaborativeOptions, WithCollaborative
-from laser_core.crm.reference import MeansOptions, WithMeans, check_positive
+from laser_core.crm.reference import MeansOptions, WithMeans
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.progress import Progress
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class LightGBMOptions(MeansOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("shots_per_leaf", "leaf_samples", "learning_rate", "most_trees", "patience", "threads"):
-            check_positive(name, getattr(self, name))
+        check_options(self, positive=("shots_per_leaf", "leaf_samples", "learning_rate", "most_trees", "patience", "threads"))
         for name in ("leaves", "bins"):
             if getattr(self, name) < 2:
                 raise UserError(f"option '{name}' must be 2 or more, not {getattr(self, name)}")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
 from laser_core.crm.layers import MLP, Embeddings, recency
-from laser_core.errors import UserError
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class CaserOptions(CRMOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.heights, self.horizontal, self.vertical) < 1:
-            raise UserError("options 'heights', 'horizontal' and 'vertical' must be at least 1")
+        check_options(self, positive=("heights", "horizontal", "vertical"))
 
 
 class HorizontalFilters(nn.Module):

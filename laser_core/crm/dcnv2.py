@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings, check_layers
+from laser_core.crm.layers import MLP, Embeddings
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DCNv2Options(CRMOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layers(self.layers)
+        check_options(self, positive=("layers",))
 
 
 class CrossNetwork(nn.Module):

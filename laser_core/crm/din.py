@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
 from laser_core.crm.layers import MLP, Embeddings
-from laser_core.errors import UserError
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class DINOptions(CRMOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.attention, default=1) < 1:
-            raise UserError(f"option 'attention' must be widths of 1 or more, not {list(self.attention)}")
+        check_options(self, positive=["attention"] * bool(self.attention))
 
 
 class ActivationUnit(nn.Module):

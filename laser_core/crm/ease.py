@@ -15,10 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from laser_core.crm.collaborative import CATALOGUE, Collaborative
-from laser_core.crm.reference import OnStatistics, StatsLR, StatsLROptions, check_positive
+from laser_core.crm.reference import OnStatistics, StatsLR, StatsLROptions
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.metrics.ranking import log_loss
 from laser_core.progress import Progress
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class CollaborativeOptions:
     """item-item weights cover so many of the most often rated items"""
 
     def __post_init__(self) -> None:
-        check_positive("ridges", *self.ridges)
-        check_positive("catalogue", self.catalogue)
+        check_options(self, positive=("ridges", "catalogue"))
 
 
 class WithCollaborative(OnStatistics):

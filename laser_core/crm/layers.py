@@ -149,13 +149,3 @@ def check_heads(size: int, heads: int) -> None:
     """
     if heads < 1 or size % heads:
         raise UserError(f"option 'heads' is {heads}: it must divide 'embedding_size' ({size})")
-
-
-def check_layers(layers: int) -> None:
-    """A model that is named for its layers has some.
-
-    Raises:
-        UserError: It has none.
-    """
-    if layers < 1:
-        raise UserError(f"option 'layers' must be 1 or more, not {layers}")

@@ -7,13 +7,11 @@ does not beat History-LR at the same number of shots has shown nothing.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import zipfile
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import expit
@@ -21,10 +19,10 @@ from sklearn.linear_model import LogisticRegression
 
 from laser_core.crm.statistics import history_statistics, label_means, out_of_fold_means
 from laser_core.datasets.dataset import CTRDataset
-from laser_core.errors import DataError, UserError
+from laser_core.errors import UserError
 from laser_core.metrics.ranking import log_loss
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options
 
 
 class Reference(Recommender):
@@ -82,18 +80,8 @@ class Reference(Recommender):
 
     def save(self, folder: Path | str) -> None:
         """Write `model.json` and `model.npz`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        words = {
-            "class": type(self).__name__,
-            "options": dataclasses.asdict(self.options),
-            "dataset": [self.dataset_name_, self.dataset_version_],
-            "labels_seen": self.labels_seen_,
-            "curve": self.curve_,
-            "cost": self.cost_,
-        }
+        folder = self.write_words(folder, dataset=[self.dataset_name_, self.dataset_version_])
         np.savez(folder / "model.npz", **self.arrays())
-        (folder / "model.json").write_text(json.dumps(words, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -103,17 +91,9 @@ class Reference(Recommender):
             DataError: The folder is incomplete, damaged or of another model.
         """
         folder = Path(folder)
-        try:
-            words: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            if words["class"] != cls.__name__:
-                raise DataError(f"{folder} holds a {words['class']}, not a {cls.__name__}")
-            made = cls(make_options(cls.Options, words["options"]))
+        with cls.reading(folder, zipfile.BadZipFile) as (made, words), np.load(folder / "model.npz", allow_pickle=False) as arrays:
             made.dataset_name_, made.dataset_version_ = words["dataset"]
-            made.labels_seen_, made.curve_, made.cost_ = words["labels_seen"], words["curve"], words["cost"]
-            with np.load(folder / "model.npz", allow_pickle=False) as arrays:
-                made.restore(dict(arrays))
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+            made.restore(dict(arrays))
         return made
 
 
@@ -128,7 +108,7 @@ class PopularityOptions:
     """how many samples of the overall mean are added to each item's: the values to choose from"""
 
     def __post_init__(self) -> None:
-        check_positive("smoothings", *self.smoothings)
+        check_options(self, positive=("smoothings",))
 
 
 class ItemPopularity(Reference):
@@ -182,7 +162,7 @@ class MeansOptions:
     """a shot reads means that were computed without its own fold"""
 
     def __post_init__(self) -> None:
-        check_positive("smoothing", self.smoothing)
+        check_options(self, positive=("smoothing",))
         if self.folds < 2:
             raise UserError(f"option 'folds' must be 2 or more, not {self.folds}")
 
@@ -228,7 +208,7 @@ class HistoryLROptions:
     """C, the inverse of the L2 penalty: the values to choose from"""
 
     def __post_init__(self) -> None:
-        check_positive("strengths", *self.strengths)
+        check_options(self, positive=("strengths",))
 
 
 class HistoryLR(OnStatistics):
@@ -274,13 +254,3 @@ class StatsLR(WithMeans, HistoryLR):
 
     Options = StatsLROptions
     ARRAYS = (*HistoryLR.ARRAYS, "means_")
-
-
-def check_positive(name: str, *values: float) -> None:
-    """Check a numeric option.
-
-    Raises:
-        UserError: There is no value, or one is not above zero.
-    """
-    if not values or min(values) <= 0:
-        raise UserError(f"option '{name}' must be positive, not {', '.join(map(str, values)) or 'empty'}")

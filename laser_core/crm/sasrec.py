@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from laser_core.crm.base import CRM, CRMOptions, concatenated
 from laser_core.crm.inputs import Batch, Sizes
-from laser_core.crm.layers import MLP, Embeddings, Table, check_heads, check_layers, last_real, recency
+from laser_core.crm.layers import MLP, Embeddings, Table, check_heads, last_real, recency
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SASRecOptions(CRMOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_heads(self.embedding_size, self.heads)
-        check_layers(self.layers)
+        check_options(self, positive=("layers",))
 
 
 class Block(nn.Module):

@@ -16,8 +16,8 @@ from torch.optim.adamw import adamw
 
 from laser_core.crm.inputs import Samples
 from laser_core.crm.layers import Table
-from laser_core.errors import UserError
 from laser_core.progress import Progress, no_progress
+from laser_core.recommender import check_options
 
 PIECE = 1024  # rows scored at once, small enough for the processor's cache
 
@@ -46,12 +46,8 @@ class Training:
     """of embedding tables"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "batch_size", "steps", "learning_rate", "learning_rate_decay", "decay_steps"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"option '{name}' must be greater than 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "embedding_decay"):
-            if getattr(self, name) < 0:
-                raise UserError(f"option '{name}' must not be negative, not {getattr(self, name)}")
+        above = ("epochs", "patience", "batch_size", "steps", "learning_rate", "learning_rate_decay", "decay_steps")
+        check_options(self, positive=above, not_negative=("weight_decay", "embedding_decay"))
 
 
 class AdamW:

@@ -89,14 +89,26 @@ def _fields(about: About, users: pd.DataFrame, items: pd.DataFrame, multi: Mappi
     return fields
 
 
-def split_by_time(samples: int, train: float = 0.8, valid: float = 0.1) -> np.ndarray:
-    """(samples,) split names for samples in time order: the first share trains, the next validates, the rest tests."""
-    first, second = int(train * samples), int(valid * samples)
-    return np.repeat(["train", "valid", "test"], [first, second, samples - first - second])
+def split_by_time(user: np.ndarray, history_only: int) -> tuple[np.ndarray, np.ndarray]:
+    """Global time split: the first 80 % of the samples train, the next 10 % validate, the rest tests.
+
+    Args:
+        user: (events,) user of each event, all events in time order.
+        history_only: A user's first so many events are never samples.
+
+    Returns:
+        (events,) whether an event is a sample, and (events,) its split, "" where it is none.
+    """
+    sample = pd.Series(user).groupby(user).cumcount().to_numpy() >= history_only
+    samples = int(sample.sum())
+    train, valid = int(0.8 * samples), int(0.1 * samples)
+    split = np.full(len(user), "", dtype="<U5")
+    split[sample] = np.repeat(["train", "valid", "test"], [train, valid, samples - train - valid])
+    return sample, split
 
 
-def split_last_of_each_user(user: np.ndarray, history_only: int, most: int, share: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Per-user time split: of each user's samples the last `share` tests, the share before it validates.
+def split_last_of_each_user(user: np.ndarray, history_only: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per-user time split: of each user's samples the last tenth tests, the tenth before it validates.
 
     Args:
         user: (events,) user of each event, each user's events in time order.
@@ -111,7 +123,7 @@ def split_last_of_each_user(user: np.ndarray, history_only: int, most: int, shar
     size = groups.transform("size").to_numpy()
     first = np.maximum(history_only, size - most)
     sample = place >= first
-    held_out = np.maximum(1, np.round(share * np.maximum(size - first, 0)).astype(int))
+    held_out = np.maximum(1, np.round(0.1 * np.maximum(size - first, 0)).astype(int))
     from_end = size - 1 - place
     split = np.where(from_end < held_out, "test", np.where(from_end < 2 * held_out, "valid", "train"))
     return sample, split

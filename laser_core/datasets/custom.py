@@ -418,9 +418,7 @@ def _split(mapping: Mapping, ratings: pd.DataFrame) -> tuple[np.ndarray, np.ndar
     """(events,) whether each is a sample, and (events,) its split."""
     if mapping.split == "last-of-each-user":
         return split_last_of_each_user(ratings["user"].to_numpy(), mapping.history_only, mapping.most)
-    sample = (ratings.groupby("user").cumcount() >= mapping.history_only).to_numpy()
-    split = np.full(len(ratings), "", dtype="<U5")
-    split[sample] = split_by_time(int(sample.sum()))
+    sample, split = split_by_time(ratings["user"].to_numpy(), mapping.history_only)
     if mapping.split == "random":
         split[sample] = np.random.default_rng(0).permutation(split[sample])
     return sample, split

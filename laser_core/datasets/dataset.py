@@ -265,7 +265,7 @@ class CTRDataset:
         """
         if n == ALL:
             return np.asarray(self.train)
-        check_shots(_count("shots", n, least=0), self.name, len(self.train))
+        check_shots(check_count("shots", n, least=0), self.name, len(self.train))
         return np.sort(self._order(self.train, "shots", seed)[:n])
 
     def validation_rows(self, n: int | str, seed: int) -> np.ndarray:
@@ -274,7 +274,7 @@ class CTRDataset:
         Raises:
             UserError: N is not a whole number from 0 or "all".
         """
-        count = len(self.train) if n == ALL else _count("shots", n, least=0)
+        count = len(self.train) if n == ALL else check_count("shots", n, least=0)
         count = min(max(count, 256), 20_000, len(self.valid))
         return np.sort(self._order(self.valid, "valid", seed)[:count])
 
@@ -295,7 +295,7 @@ class CTRDataset:
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         rows = np.asarray(getattr(self, split))
-        if limit == ALL or _count(f"{split} rows", limit) >= len(rows):
+        if limit == ALL or check_count(f"{split} rows", limit) >= len(rows):
             return rows
         return np.sort(self._order(rows, split)[:limit])
 
@@ -417,7 +417,12 @@ def check_shots(n: int, name: str, most: int) -> None:
         raise UserError(f"{n:,} shots asked for, but {name} has {most:,} training samples: use at most that, or 'all'")
 
 
-def _count(what: str, n: int | str, least: int = 1) -> int:
+def check_count(what: str, n: object, least: int = 1) -> int:
+    """A number of rows that is not "all".
+
+    Raises:
+        UserError: It is no whole number, or less than `least`.
+    """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
         raise UserError(f"{what} must be a {'positive whole number' if least else 'whole number from 0'} or 'all', not {n!r}")
     return int(n)

@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from laser_core.datasets.build import assemble, split_by_time, split_last_of_each_user
@@ -98,9 +97,7 @@ def read_1m(files: Mapping[str, bytes]) -> CTRDataset:
             "zip": users["zip"],
         }
     )
-    sample = (ratings.groupby("user").cumcount() >= _HISTORY_ONLY).to_numpy()
-    split = np.full(len(ratings), "", dtype="<U5")
-    split[sample] = split_by_time(int(sample.sum()))
+    sample, split = split_by_time(ratings["user"].to_numpy(), _HISTORY_ONLY)
     return assemble(ABOUT_1M, ratings, users, items, [1, 2, 3, 4, 5], sample, split, multi={"genres": genres})
 
 

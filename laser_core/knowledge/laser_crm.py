@@ -29,6 +29,7 @@ from laser_core.knowledge.adapter import LinearAdapter, MixtureOfExperts
 from laser_core.knowledge.vectors import Known, Tables, VectorOptions, Vectors
 from laser_core.knowledge.writer import snapshot_end
 from laser_core.progress import Progress, no_progress
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,7 @@ class LaserCRMOptions(VectorOptions, CRMOptions):
         if systems.get(self.backbone_crm).family != "crm":
             known = ", ".join(name for name, system in systems.SYSTEMS.items() if system.family == "crm")
             raise UserError(f"option 'backbone_crm' must be a conventional model ({known}), not '{self.backbone_crm}'")
-        for name in ("experts", "adapter_hidden"):
-            if getattr(self, name) < 1:
-                raise UserError(f"option '{name}' must be 1 or more, not {getattr(self, name)}")
-        if self.adapter_scale < 0:
-            raise UserError(f"option 'adapter_scale' must be 0 or more, not {self.adapter_scale}")
-        if not 0 <= self.adapter_dropout < 1:
-            raise UserError(f"option 'adapter_dropout' must be at least 0 and less than 1, not {self.adapter_dropout}")
+        check_options(self, positive=("experts", "adapter_hidden"), not_negative=("adapter_scale",), shares=("adapter_dropout",))
 
 
 class LaserCRM(CRM):

@@ -24,6 +24,7 @@ from laser_core.knowledge.words import Words, words_of
 from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
+from laser_core.recommender import check_options
 
 Tables = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """for user and item: (distinct, components) vectors, and (rows,) the place of each sample's"""
@@ -73,14 +74,9 @@ class VectorOptions:
     def __post_init__(self) -> None:
         for name in ("encoder", "language_model"):
             backbones.get(getattr(self, name))
-        if self.snapshot < 0:
-            raise UserError(f"option 'snapshot' must be 0 (as fits the texts) or more, not {self.snapshot}")
+        check_options(self, positive=("components",), not_negative=("snapshot", "nearby"))
         if self.vectors == "fields" and self.user_text != "ratings":
             raise UserError("option 'vectors': fields are of items, users have none: leave option 'user_text' at 'ratings'")
-        if self.components < 1:
-            raise UserError(f"option 'components' must be 1 or more, not {self.components}")
-        if self.nearby < 0:
-            raise UserError(f"option 'nearby' must be 0 (none) or more, not {self.nearby}")
 
     @property
     def every(self) -> int:

@@ -29,7 +29,7 @@ from laser_core.lm.prompts import Prompt, Renderer, read_template
 from laser_core.lm.retrieval import Retrieval
 from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, evenly
 from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
@@ -111,26 +111,17 @@ class LaserLLMOptions:
         backbones.get(self.encoder)
         if self.answers and len(self.answers) != 2:
             raise UserError(f"option 'answers' must be two words, positive first, not {self.answers!r}")
-        for name in ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size", "nearby"):
-            if getattr(self, name) < 0:
-                raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
-        for name in ("block", "max_tokens", "batch_size", "rank", "alpha", "components"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise UserError(f"option 'learning_rates' must be one or more positive numbers, not {self.learning_rates!r}")
+        above = ("block", "max_tokens", "batch_size", "rank", "alpha", "components", "learning_rates", "depths", "strengths")
+        least = ("history", "epochs", "max_steps", "valid_limit", "top_blocks", "pass_size", "nearby")
+        check_options(self, positive=above, not_negative=least, shares=("dropout",))
         if len(self.learning_rates) > 1 and self.valid_limit == 0:
             raise UserError("options 'learning_rates' and 'valid_limit': several learning rates need validation samples to choose by")
         if self.prompt == "one" and (self.block != 1 or self.targets != "history"):
             raise UserError("options 'block' and 'targets' belong to prompt='many'")
         if self.engine == "vllm" and self.precision in ("int8", "4bit"):
             raise UserError(f"options 'engine' and 'precision': vllm computes in bf16 or fp32 here, not {self.precision}")
-        if not self.depths or min(self.depths) <= 0 or max(self.depths) > 1:
-            raise UserError(f"option 'depths' must be one or more numbers above 0 and at most 1, not {self.depths!r}")
-        if not self.strengths or min(self.strengths) <= 0:
-            raise UserError(f"option 'strengths' must be one or more positive numbers, not {self.strengths!r}")
+        if max(self.depths) > 1:
+            raise UserError(f"option 'depths' must be at most 1, the whole depth, not {max(self.depths)}")
         for name in ("statistics", "nearby"):
             if getattr(self, name) and self.learn != "readout":
                 raise UserError(f"option '{name}' belongs to learn='readout': an adapter reads the prompt only")
@@ -530,19 +521,8 @@ class LaserLLM(Recommender):
 
     def save(self, folder: Path | str) -> None:
         """Write `model.json` and, if fitted, `adapter/` (safetensors and settings) or `readout.safetensors`; never the backbone itself."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "class": type(self).__name__,
-            "options": dataclasses.asdict(self.options),
-            "answers": self.answers_,
-            "tuned": self.adapted_ is not None,
-            "readout": self.readout_ is not None,
-            "fitted_on": self.fitted_on_,
-            "labels_seen": self.labels_seen_,
-            "curve": self.curve_,
-            "cost": self.cost_,
-        }
+        learned = {"tuned": self.adapted_ is not None, "readout": self.readout_ is not None, "fitted_on": self.fitted_on_}
+        folder = self.write_words(folder, answers=self.answers_, **learned)
         if self.adapted_ is not None:
             from laser_core.lm import tuning
 
@@ -552,7 +532,6 @@ class LaserLLM(Recommender):
 
             weight, bias = self.readout_
             save_file({"weight": np.ascontiguousarray(weight), "bias": np.array([bias])}, folder / "readout.safetensors")
-        (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -562,22 +541,19 @@ class LaserLLM(Recommender):
             DataError: The folder is incomplete, damaged or of another system.
             FaultError: The backbone's weights are not to be had.
         """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
         from laser_core.lm import tuning
 
         folder = Path(folder)
-        try:
-            state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            if not isinstance(state, dict) or not isinstance(state["options"], dict):
-                raise ValueError("model.json does not hold what it should")
-            if state["class"] != cls.__name__:
-                raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
-            made = cls(make_options(cls.Options, state["options"]))
-            made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
+        with cls.reading(folder, SafetensorError) as (made, state):
             yes, no = (int(answer) for answer in state["answers"])
             tuned = bool(state["tuned"])
-            learned = _read_readout(folder) if state.get("readout") else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
+            learned = None
+            if state.get("readout"):
+                read = load_file(folder / "readout.safetensors")
+                learned = read["weight"], float(read["bias"][0])
         made._open((yes, no))
         if tuned:
             made.adapted_ = tuning.load_adapter(made.model_.model, folder / "adapter")
@@ -589,14 +565,3 @@ class LaserLLM(Recommender):
                 raise DataError(f"the readout in {folder} is for another backbone than {made.options.backbone}: fit it again")
             made.readout_ = learned
         return made
-
-
-def _read_readout(folder: Path) -> tuple[np.ndarray, float]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        learned = load_file(folder / "readout.safetensors")
-        return learned["weight"], float(learned["bias"][0])
-    except SafetensorError as error:
-        raise ValueError(error) from None

@@ -25,6 +25,7 @@ from laser_core.lm import backbones
 from laser_core.lm.text_classifier import Sample, TextClassifier, TextModel, TextOptions, computing, descend, padded
 from laser_core.lm.texts import Reader, Text, earlier_ratings, item_fields, user_fields
 from laser_core.progress import Progress
+from laser_core.recommender import check_options
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,7 @@ class PTabOptions(TextOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.adapt_epochs < 0 or self.adapt_learning_rate <= 0:
-            raise UserError("option 'adapt_epochs' must be 0 or more, 'adapt_learning_rate' positive")
-        if not 0 < self.mask_share < 1:
-            raise UserError(f"option 'mask_share' must lie between 0 and 1, not {self.mask_share}")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"option 'dropout' must be at least 0 and less than 1, not {self.dropout}")
+        check_options(self, ("adapt_learning_rate", "mask_share"), not_negative=("adapt_epochs",), shares=("mask_share", "dropout"))
 
 
 class Tabular(TextModel):

@@ -8,8 +8,6 @@ Scoring reads every distinct text once: many samples of one item share its vecto
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import logging
 import math
 from abc import abstractmethod
@@ -26,14 +24,14 @@ from torch import Tensor, nn
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import DataError, FaultError, UserError
+from laser_core.errors import FaultError
 from laser_core.lm import backbones
 from laser_core.lm.scoring import grouped, out_of_memory
 from laser_core.lm.texts import Reader, Text
 from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
 from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
-from laser_core.recommender import Recommender, check_both_classes, evenly, make_options
+from laser_core.recommender import Recommender, check_both_classes, check_options, evenly
 
 log = logging.getLogger("laser")
 T = TypeVar("T")
@@ -105,12 +103,8 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         backbones.get(self.backbone)
-        for name in ("history", "top_blocks", "valid_limit", "least_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise UserError(f"option '{name}' must be 0 or more, not {getattr(self, name)}")
-        for name in ("max_tokens", "epochs", "batch_size", "learning_rate", "head_learning_rate", "checks", "patience"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"option '{name}' must be positive, not {getattr(self, name)}")
+        above = ("max_tokens", "epochs", "batch_size", "learning_rate", "head_learning_rate", "checks", "patience")
+        check_options(self, positive=above, not_negative=("history", "top_blocks", "valid_limit", "least_steps", "weight_decay"))
 
 
 class TextModel(nn.Module):
@@ -263,17 +257,8 @@ class TextClassifier(Recommender):
 
     def save(self, folder: Path | str) -> None:
         """Write `model.json` and what was learned as `model.safetensors`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "class": type(self).__name__,
-            "options": dataclasses.asdict(self.options),
-            "labels_seen": self.labels_seen_,
-            "curve": self.curve_,
-            "cost": self.cost_,
-        }
+        folder = self.write_words(folder)
         save_file({name: weight.cpu().contiguous() for name, weight in trainable(self.model_).items()}, folder / "model.safetensors")
-        (folder / "model.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -284,22 +269,13 @@ class TextClassifier(Recommender):
             FaultError: The backbone's weights are not to be had.
         """
         folder = Path(folder)
-        try:
-            state = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            if not isinstance(state, dict) or not isinstance(state["options"], dict):
-                raise ValueError("model.json does not hold what it should")
-            if state["class"] != cls.__name__:
-                raise DataError(f"{folder} holds a {state['class']}, not a {cls.__name__}")
+        with cls.reading(folder, SafetensorError) as (made, _):
             weights = load_file(folder / "model.safetensors")
-            made = cls(make_options(cls.Options, state["options"]))
-            made.labels_seen_, made.curve_, made.cost_ = state["labels_seen"], state["curve"], state["cost"]
             with torch.random.fork_rng():
                 made._open(no_progress)
             if set(weights) != set(trainable(made.model_)):
                 raise ValueError("its weights are of another model")
             restore(made.model_, weights)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"the model in {folder} is missing or damaged ({error}): fit it again") from None
         return made
 
 

@@ -1,12 +1,9 @@
 """Ranking and probability metrics, intervals, tests of significance, sample efficiency."""
 
 from laser_core.metrics.bootstrap import (
-    Difference,
     Interval,
     bootstrap_auc,
-    bootstrap_log_loss,
     evaluate_with_draws,
-    paired_bootstrap,
     percentile_interval,
     seed_and_user_draws,
 )
@@ -30,14 +27,12 @@ from laser_core.metrics.significance import DeLong, delong, holm
 __all__ = [
     "Curve",
     "DeLong",
-    "Difference",
     "Interval",
     "Reliability",
     "accuracy",
     "area_under_curve",
     "auc",
     "bootstrap_auc",
-    "bootstrap_log_loss",
     "calibration_error",
     "check_probabilities",
     "data_multiplier",
@@ -49,7 +44,6 @@ __all__ = [
     "holm",
     "log_loss",
     "match_point",
-    "paired_bootstrap",
     "pairs_within_users",
     "percentile_interval",
     "relative_improvement",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from laser_core.metrics.ranking import auc, both_classes, evaluate, row_log_loss
+from laser_core.metrics.ranking import both_classes, evaluate, row_log_loss
 
 DRAWS = 1000
-LEVEL = 0.95
+TAIL = (1 - 0.95) / 2  # on each side of an interval
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,9 @@ class Interval:
     high: float
 
 
-def percentile_interval(value: float, draws: np.ndarray, level: float = LEVEL) -> Interval:
-    """The middle `level` of the draws."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws[~np.isnan(draws)], [tail, 1 - tail])
+def percentile_interval(value: float, draws: np.ndarray) -> Interval:
+    """The middle 95 % of the draws."""
+    low, high = np.quantile(draws[~np.isnan(draws)], [TAIL, 1 - TAIL])
     return Interval(float(value), float(low), float(high))
 
 
@@ -72,40 +71,17 @@ def bootstrap_mean(values: np.ndarray, users: np.ndarray, draws: int = DRAWS, se
     return np.array([weight @ total / (weight @ count) for weight in user_weights(users, draws, seed)])
 
 
-def bootstrap_log_loss(labels: np.ndarray, probabilities: np.ndarray, users: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """(draws,) the log loss of redrawn users."""
-    return bootstrap_mean(row_log_loss(labels, probabilities), users, draws, seed)
-
-
 def evaluate_with_draws(labels: np.ndarray, probabilities: np.ndarray, users: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """What `evaluate` gives with the 95 % bounds `auc_low`, `auc_high`, `log_loss_low`, `log_loss_high`, and the (draws,) they are of."""
     values = evaluate(labels, probabilities)
-    draws = {"auc": bootstrap_auc(labels, probabilities, users), "log_loss": bootstrap_log_loss(labels, probabilities, users)}
+    draws = {
+        "auc": bootstrap_auc(labels, probabilities, users),
+        "log_loss": bootstrap_mean(row_log_loss(labels, probabilities), users),
+    }
     for name, draw in draws.items():
         interval = percentile_interval(values[name], draw)
         values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
     return values, draws
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A paired difference with its 95 % interval and the two-sided p-value of no difference."""
-
-    value: float
-    low: float
-    high: float
-    p_value: float
-
-
-def paired_bootstrap(
-    labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.ndarray, draws: int = DRAWS, seed: int = 0
-) -> Difference:
-    """AUC(first) - AUC(second) on the same samples, by redrawing their users. The p-value is twice the share of draws beyond zero."""
-    gap = bootstrap_auc(labels, first, users, draws, seed) - bootstrap_auc(labels, second, users, draws, seed)
-    gap = gap[~np.isnan(gap)]
-    interval = percentile_interval(auc(labels, first) - auc(labels, second), gap)
-    beyond = min((gap <= 0).sum(), (gap >= 0).sum())
-    return Difference(interval.value, interval.low, interval.high, min(1.0, 2 * (beyond + 1) / (len(gap) + 1)))
 
 
 def seed_and_user_draws(values: np.ndarray, user_draws: np.ndarray, generator: np.random.Generator, means: int = 1) -> np.ndarray:

@@ -104,13 +104,10 @@ class Reliability:
         return float(np.average(np.abs(self.predicted - self.observed), weights=self.count))
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> Reliability:
-    """The reliability curve over `bins` equally wide parts of [0, 1], or over parts holding equally many samples each."""
+def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> Reliability:
+    """The reliability curve over `bins` equally wide parts of [0, 1]."""
     labels, probabilities = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    if equal_mass:
-        place = ((midranks(probabilities) - 0.5) * bins / len(probabilities)).astype(np.int64)
-    else:
-        place = np.minimum(probabilities * bins, bins - 1).astype(np.int64)
+    place = np.minimum(probabilities * bins, bins - 1).astype(np.int64)
     count = np.bincount(place, minlength=bins)
     filled = count > 0
     predicted = np.bincount(place, weights=probabilities, minlength=bins)[filled] / count[filled]
@@ -118,13 +115,13 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS,
     return Reliability(predicted, observed, count[filled])
 
 
-def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error (ECE) over the bins of `reliability`.
 
     A bin's share of positives is never quite its probability, so even true probabilities have an error: about .04 on 1,000 samples and
     .004 on 100,000. Errors compare on equally many samples only.
     """
-    return reliability(labels, probabilities, bins, equal_mass).error
+    return reliability(labels, probabilities, bins).error
 
 
 def check_probabilities(probabilities: np.ndarray, count: int, whose: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from laser_core import datasets, systems
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.metrics import check_probabilities
-from laser_core.progress import Progress, in_words, no_progress
+from laser_core.progress import Progress, no_progress, part_of
 from laser_core.recommender import Recommender
 from laser_core.study.cell import computed_in, made_with
 from laser_core.study.store import ResultStore, rounded
@@ -52,15 +52,11 @@ def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progres
     todo = cells[~cells["key"].isin(there)].sort_values(["train_rows", "key"])
     for number, row in enumerate(todo.itertuples()):
         name = f"{f'{row.system} {row.variant}'.strip()}, N = {row.shots}, seed {row.seed}"
-        doing = f"{name} ({others} so far fitted differently)" if others else name
-        progress(doing, number, len(todo))
-
-        def within(message: str, done: int, total: int, doing: str = doing, number: int = number) -> None:
-            progress(f"{doing}: {in_words(message, done, total)}", number, len(todo))
-
+        told = name + f" ({others} so far fitted differently)" * bool(others)
+        progress(told, number, len(todo))
         with claim(store, f"at-once-{row.key}") as mine:
             if mine and row.key not in store.asked_at_once():
-                columns, provenance = _asked(store, row.key, within)
+                columns, provenance = _asked(store, row.key, part_of(progress, number, 1, len(todo), told))
                 store.write_at_once(row.key, columns, provenance)
                 asked += 1
                 if provenance["refit_differs"] > SAME_FIT:
@@ -74,7 +70,8 @@ def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progres
 
 
 def _asked(store: ResultStore, key: str, progress: Progress) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(columns, provenance) of one result as `ResultStore.write_at_once` takes them."""
+    """(columns, provenance) of one result as `ResultStore.write_at_once` takes them. Fitting, asking at once and asking as usual are a
+    third of the way each, as nobody knows beforehand which of them takes long."""
     record, started = store.read(key), datetime.now(UTC)
     cell = record["cell"]
     dataset = datasets.load(cell["dataset"])
@@ -83,13 +80,14 @@ def _asked(store: ResultStore, key: str, progress: Progress) -> tuple[dict[str, 
         raise UserError(f"no user of {cell['dataset']} has several test samples: there is nothing to ask at once")
     system = systems.create(cell["system"], **cell["options"])
     shots, valid_rows = dataset.shots(cell["shots"], cell["seed"]), dataset.validation_rows(cell["shots"], cell["seed"])
-    system.fit(dataset, shots, valid_rows, seed=cell["seed"], progress=progress)
-    asked, probabilities = predict_at_once(system, dataset, rows, progress)
+    fitting, at_once, as_usual = (part_of(progress, number, 1, 3) for number in range(3))
+    system.fit(dataset, shots, valid_rows, seed=cell["seed"], progress=fitting)
+    asked, probabilities = predict_at_once(system, dataset, rows, at_once)
     check_probabilities(probabilities, len(asked), cell["system"])
     stored = store.predictions(key).set_index("row").loc[asked, "probability"].to_numpy()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     provenance = made_with(started, threads, systems.get(cell["system"]).needs)
-    differs = float(np.abs(rounded(system.predict(dataset, asked, progress=progress)) - stored).max())
+    differs = float(np.abs(rounded(system.predict(dataset, asked, progress=as_usual)) - stored).max())
     told = {**provenance, **computed_in(cell["system"], system), "refit_differs": differs}
     return {"row": asked.astype(np.int32), "probability": rounded(probabilities)}, told
 
@@ -101,21 +99,17 @@ def predict_at_once(
 
     Args:
         rows: Test samples; of a user's the first `MOST` are asked about.
+        progress: Called with the samples done of all that are asked about.
 
     Returns:
         (asked,) the samples that were asked about, ascending, and (asked,) float64 probabilities.
     """
-    asked, said = [], []
-    wanted = int(np.minimum(np.bincount(dataset.sample_user(rows)), MOST).sum())
+    asked, said, done = [], [], 0
+    total = int(np.minimum(np.bincount(dataset.sample_user(rows)), MOST).sum())
     for data, places, originals in slices(dataset, rows):
-        before = sum(map(len, asked))
-
-        def report(message: str, done: int, total: int, before: int = before, own: int = len(originals)) -> None:
-            progress("asking at once", before + own * done // max(total, 1), wanted)
-
-        report("", 0, 0)
         asked.append(originals)
-        said.append(system.predict(data, places, progress=report))
+        said.append(system.predict(data, places, progress=part_of(progress, done, len(places), total)))
+        done += len(places)
     asked, said = np.concatenate(asked), np.concatenate(said)
     order = np.argsort(asked)
     return asked[order], said[order]

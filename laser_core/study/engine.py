@@ -42,6 +42,11 @@ def threads_of(threads: int) -> dict[str, str]:
     }
 
 
+def child_variables(threads: int) -> dict[str, str]:
+    """Environment variables of a process of its own: `threads_of`, and where this one finds its modules."""
+    return {**threads_of(threads), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 @dataclass
 class _Worker:
     """One process, and the job it is at."""
@@ -107,11 +112,6 @@ class LocalEngine:
             self._end(worker)
 
     def _start(self, threads: int) -> _Worker:
-        environment = {
-            **os.environ,
-            **threads_of(threads),
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
         log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (lives as long as the worker)
         process = subprocess.Popen(
             [sys.executable, "-m", "laser_core.study.worker"],
@@ -120,7 +120,7 @@ class LocalEngine:
             stderr=log,
             text=True,
             encoding="utf-8",
-            env=environment,
+            env={**os.environ, **child_variables(threads)},
             start_new_session=True,  # Ctrl-C is the runner's to answer
         )
         worker = _Worker(process, threads, log)

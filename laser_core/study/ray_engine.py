@@ -7,13 +7,12 @@ cell whose machine dies is begun anew on another one: its claim ends with the pr
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
 from laser_core.errors import FaultError
 from laser_core.study import worker
-from laser_core.study.engine import threads_of
+from laser_core.study.engine import child_variables
 
 HUNGRY = ("plm", "llm", "llm+crm")
 """families that get a GPU where the cluster has some"""
@@ -56,9 +55,8 @@ class RayEngine:
     def submit(self, number: int, job: dict[str, Any]) -> None:
         """Hand a job to Ray, which finds it a machine."""
         threads = min(job["cell"]["threads"], self.slots)
-        variables = {**threads_of(threads), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         gpus = min(1, self._ray.cluster_resources().get("GPU", 0)) if job["system"]["family"] in HUNGRY else 0
-        task = self._task.options(num_cpus=threads, num_gpus=gpus, runtime_env={"env_vars": variables})
+        task = self._task.options(num_cpus=threads, num_gpus=gpus, runtime_env={"env_vars": child_variables(threads)})
         self._running[task.remote(job)] = number
 
     def next_answer(self, seconds: float) -> tuple[int, dict[str, Any]] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from laser_core import datasets
 from laser_core.errors import DataError, FaultError
-from laser_core.progress import Progress, in_words, no_progress
+from laser_core.progress import Progress, no_progress
 from laser_core.study import cell as cells
 from laser_core.study import versions, worker
 from laser_core.study.engine import Engine, LocalEngine
@@ -184,7 +184,8 @@ class _Run:
         """What a worker says about a cell."""
         entry, state = self.running[number], answer["state"]
         if state == "progress":
-            self.doing[number] = in_words(answer["message"], answer["done"], answer["total"])
+            share = f" {answer['done'] / answer['total']:.0%}" if answer["total"] else ""
+            self.doing[number] = answer["message"] + share
             return
         del self.running[number], self.started[number]
         self.doing.pop(number, None)

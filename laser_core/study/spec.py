@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from laser_core import datasets, systems
-from laser_core.datasets.dataset import ALL
+from laser_core.datasets.dataset import ALL, check_count
 from laser_core.errors import UserError, unknown
 from laser_core.settings import PROFILES, get_settings
 
@@ -89,12 +89,14 @@ class Grid:
         for system in self.systems:
             systems.get(system)
         for shots in self.shots:
-            _check_count("shots", shots, least=0)
+            if shots != ALL:
+                check_count("shots", shots, least=0)
         if 0 in self.shots and (learners := [system for system in self.systems if not systems.get(system).zero_shot]):
             raise UserError(
                 f"shots = 0 is for systems that can do without labels, and {', '.join(learners)} cannot: put it in another [[grid]]"
             )
-        _check_count("test_rows", self.test_rows)
+        if self.test_rows != ALL:
+            check_count("test_rows", self.test_rows)
         if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
             raise UserError(f"seeds must be whole numbers from 0, not {list(self.seeds)}")
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
@@ -222,8 +224,3 @@ def _check_keys(table: Any, known: tuple[str, ...]) -> None:
 def _check_names(key: str, values: list[Any]) -> None:
     if not all(isinstance(value, str) for value in values):
         raise UserError(f"'{key}' must hold names only, not {values}")
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if value != ALL and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise UserError(f"{name} must be a {'positive whole number' if least else 'whole number from 0'} or '{ALL}', not {value!r}")

@@ -152,13 +152,13 @@ def test_an_empty_split_is_refused():
 # ---- splits and shots ------------------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(10, 10_000))
-def test_split_by_time_is_a_range_each(samples):
-    split = split_by_time(samples).tolist()
-    train, valid = split.count("train"), split.count("valid")
-    assert split == ["train"] * train + ["valid"] * valid + ["test"] * (samples - train - valid)
-    assert train == int(0.8 * samples)
-    assert valid == int(0.1 * samples)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=150), st.integers(0, 6))
+def test_split_by_time_against_a_loop(users, history_only):
+    sample, split = split_by_time(np.array(users), history_only)
+    wanted = [place for place, user in enumerate(users) if users[:place].count(user) >= history_only]
+    assert np.flatnonzero(sample).tolist() == wanted and set(split[~sample]) <= {""}
+    train, valid = int(0.8 * len(wanted)), int(0.1 * len(wanted))
+    assert split[sample].tolist() == ["train"] * train + ["valid"] * valid + ["test"] * (len(wanted) - train - valid)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=150), st.integers(0, 6), st.integers(1, 30))

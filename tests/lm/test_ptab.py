@@ -124,7 +124,7 @@ def test_masking_is_that_of_bert():
 def test_what_is_refused(tmp_path):
     for options, message in [
         ({"adapt_epochs": -1}, "'adapt_epochs' must be 0 or more"),
-        ({"mask_share": 1.0}, "'mask_share' must lie between"),
+        ({"mask_share": 1.0}, "'mask_share' must be at least 0 and less than 1"),
         ({"dropout": 1.0}, "'dropout' must be"),
     ]:
         with pytest.raises(UserError, match=message):

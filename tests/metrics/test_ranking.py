@@ -42,10 +42,10 @@ def test_midranks_equal_scipy(values):
     np.testing.assert_array_equal(midranks(np.array(values)), rankdata(values))
 
 
-@given(predictions(), st.integers(1, 20), st.booleans())
-def test_reliability_bins_hold_every_sample_once(case, bins, equal_mass):
+@given(predictions(), st.integers(1, 20))
+def test_reliability_bins_hold_every_sample_once(case, bins):
     labels, scores = case
-    curve = metrics.reliability(labels, scores, bins, equal_mass)
+    curve = metrics.reliability(labels, scores, bins)
     assert curve.count.sum() == len(labels)
     assert np.average(curve.predicted, weights=curve.count) == pytest.approx(scores.mean())
     assert np.average(curve.observed, weights=curve.count) == pytest.approx(labels.mean())
@@ -80,8 +80,6 @@ def test_calibration_error_by_hand():
     # bins of .2: {.05, .19} predicted .12, observed .5; {.41, .58} predicted .495, observed 1; {.9} predicted .9, observed 0
     by_hand = (2 * 0.38 + 2 * 0.505 + 0.9) / 5
     assert metrics.calibration_error(labels, scores, bins=5) == pytest.approx(by_hand)
-    # two bins of equal mass: {.05, .19} and the rest, or {.05, .19, .41} and the rest
-    assert metrics.reliability(labels, scores, 2, equal_mass=True).count.tolist() in ([2, 3], [3, 2])
 
 
 def test_calibrated_predictions_have_little_error_and_shifted_ones_have_the_shift():
@@ -102,11 +100,6 @@ def test_few_samples_make_true_probabilities_look_wrong():
     assert np.mean([error(1000) for _ in range(100)]) == pytest.approx(0.04, abs=0.005)
     assert np.mean([error(2000) for _ in range(100)]) == pytest.approx(0.03, abs=0.005)
     assert np.mean([error(100_000) for _ in range(10)]) == pytest.approx(0.004, abs=0.001)
-
-
-def test_equal_mass_bins_hold_equally_many():
-    curve = metrics.reliability(np.tile([0, 1], 50), np.linspace(0, 1, 100) ** 3, 10, equal_mass=True)
-    assert curve.count.tolist() == [10] * 10
 
 
 def test_certain_and_wrong_is_large_not_infinite():

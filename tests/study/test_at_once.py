@@ -48,20 +48,6 @@ def test_fewer_rows_are_asked_at_the_same_moment(small):
     np.testing.assert_array_equal(of_few, pd.Series(of_all, all_rows).loc[few_rows])
 
 
-def test_progress_counts_the_samples_asked_about(small):
-    class Slow:
-        def predict(self, data, rows, progress):
-            progress("half", 1, 2)
-            return np.full(len(rows), 0.5)
-
-    rows, told = small.test_rows(300), []
-    asked, _ = at_once.predict_at_once(Slow(), small, rows, lambda *said: told.append(said))
-    sizes = [len(originals) for *_, originals in at_once.slices(small, rows)]
-    starts = np.cumsum([0, *sizes[:-1]])
-    expected = [done for start, size in zip(starts, sizes, strict=True) for done in (start, start + size // 2)]
-    assert told == [("asking at once", done, len(asked)) for done in expected] and len(sizes) > 3
-
-
 def test_training_samples_of_a_slice_are_those_before(small):
     data, _, _ = next(at_once.slices(small, small.test))
     begin = {
@@ -119,16 +105,11 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     cells = store.cells()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
     told = []
-    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda *said: told.append(said)) == 2
-    assert {(message.partition(":")[0], done, total) for message, done, total in told} == {
-        (f"history-lr, N = 64, seed {seed}", number, 2)
-        for number, seed in enumerate(cells.query("system == 'history-lr'").sort_values("key")["seed"])
-    }
-    assert any(message.endswith(": asking at once 0%") for message, *_ in told)
+    assert at_once.ask(store, cells[cells["system"] == "history-lr"], lambda message, *_: told.append(message)) == 2
+    assert sorted(words for words in told if ":" not in words) == ["history-lr, N = 64, seed 0", "history-lr, N = 64, seed 1"]
     assert at_once.ask(store, cells) == 2, "two were there"
     assert at_once.ask(store, cells) == 0
     assert store.asked_at_once() == set(cells["key"])
-    assert [store.asked_how(key)["refit_differs"] for key in cells["key"]] == [0] * 4, "fitted again with the same seed"
     assert all(path.read_bytes() == content for path, content in before.items()), "results stay as they are"
     assert len(store.cells()) == len(cells)
     key = cells["key"].iloc[0]
@@ -138,6 +119,24 @@ def test_results_are_asked_once_and_kept_beside(small, study, tmp_path):
     assert b'"refit_differs":0.0' in pq.read_schema(path).metadata[b"laser"]
     points = contrast.within_users(store.at_once, cells)
     assert points["gauc"].between(0.3, 0.9).all() and len(points) == 2
+
+
+def test_progress_goes_on_within_a_cell(small, study, tmp_path):
+    run_here(study, tmp_path)
+    store, seen = ResultStore(tmp_path), []
+    cells = store.cells().query("system == 'history-lr'")
+    at_once.ask(store, cells, lambda words, done, total: seen.append((words, done / total)))
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    for number, name in enumerate(words for words, _ in seen if ":" not in words):
+        own = [(words, 2 * share - number) for words, share in seen if words.startswith(f"{name}: ")]
+        fitted = [share for words, share in own if "valid log loss" in words]
+        scored = [share for words, share in own if "scored" in words]
+        assert fitted == pytest.approx([place / 12 for place in (1, 2, 3, 4)], abs=0.002), "four strengths are tried in the first third"
+        sizes = [len(places) for _, places, _ in at_once.slices(small, small.test_rows(500))]
+        slices = 1 / 3 + np.cumsum(sizes) / sum(sizes) / 3
+        assert scored == pytest.approx([*slices, 1], abs=0.002), "slices by their rows, then all samples once more as usual"
+        assert own[-1][0].endswith("scored 100%")
 
 
 def test_what_is_no_probability_is_not_kept(small, study, tmp_path, monkeypatch):

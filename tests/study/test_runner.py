@@ -25,7 +25,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from laser_core import systems
 from laser_core.errors import FaultError, UserError
-from laser_core.metrics import bootstrap_auc, bootstrap_log_loss
+from laser_core.metrics import bootstrap_auc
+from laser_core.metrics.bootstrap import bootstrap_mean
+from laser_core.metrics.ranking import row_log_loss
 from laser_core.study import cell as cells
 from laser_core.study import runner, versions, worker
 from laser_core.study.planning import Speed
@@ -171,7 +173,7 @@ def test_a_cell_is_fitted_and_tested_on_the_rows_of_its_seed(small, registry, tm
     assert record["metrics"]["auc"] == pytest.approx(roc_auc_score(labels, said), abs=1e-12)
     assert record["metrics"]["log_loss"] == pytest.approx(log_loss(labels, said.astype(float)), abs=1e-12)
     np.testing.assert_allclose(record["draws"]["auc"], bootstrap_auc(labels, said, users), atol=1e-6)
-    np.testing.assert_allclose(record["draws"]["log_loss"], bootstrap_log_loss(labels, said, users), atol=1e-6)
+    np.testing.assert_allclose(record["draws"]["log_loss"], bootstrap_mean(row_log_loss(labels, said), users), atol=1e-6)
 
 
 def test_data_that_changed_while_a_study_ran_give_no_result(small, registry, tmp_path):

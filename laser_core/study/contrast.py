@@ -195,7 +195,7 @@ def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: t
     return table.sort_values("gain", ascending=False, ignore_index=True)
 
 
-def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts: int = 4) -> pd.DataFrame:
+def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str) -> pd.DataFrame:
     """Quality on parts of the test set: each system on samples with few, some, many of what `by` counts.
 
     Args:
@@ -212,7 +212,7 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     for (system, variant, size), group in cells.groupby(_SERIES, sort=False):
         for key in group["key"]:
             stored = read(key)
-            for place, (words, inside) in enumerate(_slices(dataset, stored["row"].to_numpy(), by, parts)):
+            for place, (words, inside) in enumerate(_slices(dataset, stored["row"].to_numpy(), by)):
                 labels, probabilities = stored["label"].to_numpy()[inside], stored["probability"].to_numpy()[inside]
                 if len(labels):
                     value = auc(labels, probabilities) if labels.min() < labels.max() else np.nan
@@ -221,11 +221,11 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     return table.groupby([*_SERIES, "slice", "place"], sort=False).mean().reset_index()
 
 
-def _slices(dataset: CTRDataset, rows: np.ndarray, by: str, parts: int) -> list[tuple[str, np.ndarray]]:
+def _slices(dataset: CTRDataset, rows: np.ndarray, by: str) -> list[tuple[str, np.ndarray]]:
     """(words, mask) of each part of some samples; the parts of numbers are those of the whole test set."""
     values = slice_values(dataset, rows, by)
     if by in ("history", "popularity", "liking"):
-        return _parts(values, slice_values(dataset, dataset.test, by), parts)
+        return _parts(values, slice_values(dataset, dataset.test, by))
     if by == "cold":
         return [("cold users", values == 1), ("warm users", values == 0)]
     if by == "seen":
@@ -262,9 +262,9 @@ def slice_values(dataset: CTRDataset, rows: np.ndarray, by: str) -> np.ndarray:
     return (liked[target] - liked[start]) / np.maximum(target - start, 1)
 
 
-def _parts(values: np.ndarray, all_values: np.ndarray, parts: int) -> list[tuple[str, np.ndarray]]:
-    """(words, mask) of parts that hold about equally many test samples."""
-    edges = np.unique(np.quantile(all_values, np.linspace(0, 1, parts + 1)))
+def _parts(values: np.ndarray, all_values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """(words, mask) of four parts that hold about equally many test samples each."""
+    edges = np.unique(np.quantile(all_values, np.linspace(0, 1, 5)))
     if len(edges) == 1:
         return [(f"{edges[0]:g}", np.ones(len(values), dtype=bool))]
     form = "{:.2f}" if np.issubdtype(all_values.dtype, np.floating) else "{:,.0f}"

@@ -19,7 +19,6 @@ from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import LaserError, UserError
 from laser_core.lm import backbones
 from laser_core.lm.prompts import Prompt
-from laser_core.progress import Progress, no_progress
 
 MOST_TOKENS = 4096  # of one prompt that is scored live
 
@@ -99,13 +98,13 @@ class LiveModel:
         FaultError: The weights are not here, or torch is not installed.
     """
 
-    def __init__(self, backbone: str, adapter: Path | None = None, precision: str = "auto", progress: Progress = no_progress) -> None:
+    def __init__(self, backbone: str, adapter: Path | None = None, precision: str = "auto") -> None:
         from laser_core.device import torch_device
         from laser_core.lm import tuning
 
         self.tokenizer = backbones.tokenizer(backbone)
         device = torch_device()
-        self._model = backbones.load_decoder(backbone, backbones.precision(precision, device), device, progress, precision)
+        self._model = backbones.load_decoder(backbone, backbones.precision(precision, device), device, wanted=precision)
         if adapter is not None:
             tuning.load_adapter(self._model, adapter)
         self._answering: dict[tuple[int, int], object] = {}

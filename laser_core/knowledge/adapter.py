@@ -51,6 +51,6 @@ class LinearAdapter(nn.Module):
         return self.layers[number](x)
 
 
-def _experts(experts: int, size: int, out: int, scale: float = 1.0) -> nn.Parameter:
-    """(experts, size, out) weights: inputs of the size of 1 become outputs of the size of `scale`."""
-    return nn.Parameter(torch.randn(experts, size, out) * scale * (2 / size) ** 0.5)
+def _experts(experts: int, size: int, out: int) -> nn.Parameter:
+    """(experts, size, out) weights: inputs of the size of 1 become outputs of the size of 1."""
+    return nn.Parameter(torch.randn(experts, size, out) * (2 / size) ** 0.5)

@@ -23,11 +23,12 @@ from laser_core.settings import get_settings
 if TYPE_CHECKING:
     import torch
 
+MAX_TOKENS = 256  # of a text, unless told otherwise
 _PASS, _ROUND = 16, 8
 _READING = 2  # raised when the same text begins to give another vector
 
 
-def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Progress = no_progress) -> np.ndarray:
+def encode(name: str, texts: Sequence[str], max_tokens: int = MAX_TOKENS, progress: Progress = no_progress) -> np.ndarray:
     """(texts, size) float32 vectors, from the store if they are there, else computed now and kept.
 
     The backbone's weights are fetched first in any case: which store it is, their checksum tells.
@@ -49,10 +50,10 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = 256, progress: Pro
     return store.read(texts)
 
 
-def is_stored(name: str, texts: Sequence[str], max_tokens: int = 256) -> bool:
+def is_stored(name: str, texts: Sequence[str]) -> bool:
     """Whether `encode` would only have to read."""
     folder = backbones.ready(name)
-    return folder is not None and _store(name, folder, max_tokens).holds(texts)
+    return folder is not None and _store(name, folder, MAX_TOKENS).holds(texts)
 
 
 def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[list[str], np.ndarray]]:

@@ -203,8 +203,8 @@ def _size(table: np.ndarray) -> np.float32:
 
 
 @torch.no_grad()
-def adapted(adapter: nn.Module, number: int, table: np.ndarray, piece: int = 4096) -> np.ndarray:
-    """(distinct, embedding) the fields that an adapter makes of one of a sample's vectors, `piece` rows at once."""
+def adapted(adapter: nn.Module, number: int, table: np.ndarray) -> np.ndarray:
+    """(distinct, embedding) the fields that an adapter makes of one of a sample's vectors."""
     device = next(adapter.parameters()).device
-    pieces = torch.from_numpy(table).split(piece)
+    pieces = torch.from_numpy(table).split(4096)  # not all of their experts at once
     return np.concatenate([adapter.field(number, part.to(device)).cpu().numpy() for part in pieces])

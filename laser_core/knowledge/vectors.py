@@ -8,8 +8,9 @@ is like those the user liked.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from laser_core.knowledge.familiarity import familiarity
 from laser_core.knowledge.fields import field_vectors
 from laser_core.knowledge.generate import generate
 from laser_core.knowledge.nearby import AXES, NUMBERS, items_read, nearby
-from laser_core.knowledge.words import Words, words_of
+from laser_core.knowledge.words import words_of
 from laser_core.knowledge.writer import item_texts, snapshot_end, user_texts
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
@@ -118,13 +119,13 @@ class Vectors:
         options: Where they come from.
     """
 
-    def __init__(self, options: VectorOptions, progress: Progress = no_progress) -> None:
-        self.options, self.progress = options, progress
+    def __init__(self, options: VectorOptions) -> None:
+        self.options = options
+        self.progress: Progress = no_progress
         self.spaces: dict[str, Space] = {}
         self.scale = np.zeros((2, options.dense))  # mean and standard deviation of the dense numbers among the fitted samples
         self._fitted: tuple[np.ndarray, Tables, np.ndarray] | None = None  # those samples, until they are asked for
-        self._words: tuple[str, Words] | None = None  # of a data set's version
-        self._fields: tuple[str, np.ndarray] | None = None  # of a data set's version, (items + 1, size)
+        self._whole: tuple[str, Any] | None = None  # a data set's version, and the words or the fields of all its items
 
     def fit(self, dataset: CTRDataset, rows: np.ndarray, items: np.ndarray) -> Self:
         """Learn the axes from the vectors of `items` and, where users have texts, of the users; and how large the dense numbers are.
@@ -248,9 +249,7 @@ class Vectors:
         if options.vectors == "shuffled":
             items = _other(dataset.items)[items]
         if options.vectors == "fields":
-            if self._fields is None or self._fields[0] != dataset.version:
-                self._fields = dataset.version, field_vectors(dataset)
-            return self._fields[1][items]
+            return self._of_all(dataset, lambda: field_vectors(dataset))[items]
         return self._read(dataset, item_texts(dataset, items.tolist(), options.item_text, self._write))
 
     def _familiar(self, dataset: CTRDataset, items: np.ndarray) -> np.ndarray:
@@ -279,11 +278,15 @@ class Vectors:
         options = self.options
         if options.vectors != "words":
             return encode(options.encoder, texts, progress=self.progress)
-        if self._words is None or self._words[0] != dataset.version:
-            self.progress("counting words", 0, 0)
-            everything = item_texts(dataset, range(1, dataset.items + 1), options.item_text, self._write)
-            self._words = dataset.version, words_of(tuple(everything))
-        return self._words[1](texts)
+        everything = range(1, dataset.items + 1)
+        return self._of_all(dataset, lambda: words_of(tuple(item_texts(dataset, everything, options.item_text, self._write))))(texts)
+
+    def _of_all(self, dataset: CTRDataset, make: Callable[[], Any]) -> Any:
+        """What is made of all items of a data set, once for its version."""
+        if self._whole is None or self._whole[0] != dataset.version:
+            self.progress("reading all items", 0, 0)
+            self._whole = dataset.version, make()
+        return self._whole[1]
 
     def _write(self, prompts: list[str]) -> list[str]:
         return generate(self.options.language_model, prompts, progress=self.progress)

@@ -256,9 +256,7 @@ _SHARED_PASS = 16  # texts that go on from a shared beginning at once
 
 
 @torch.inference_mode()
-def shared_log_odds(
-    model: AnswerModel, encoded: Sequence[Encoded], size: int = _SHARED_PASS, done: Callable[[int], None] = lambda texts: None
-) -> list[np.ndarray]:
+def shared_log_odds(model: AnswerModel, encoded: Sequence[Encoded], size: int = _SHARED_PASS) -> list[np.ndarray]:
     """`log_odds` of texts that begin alike, such as many targets after one history: what they share is read once.
 
     The keys and values of the shared beginning are kept and every text goes on from them. Equal to `log_odds` but for rounding: log-odds
@@ -267,17 +265,15 @@ def shared_log_odds(
 
     Args:
         size: Texts that go on at once.
-        done: Called with the number of texts finished so far.
     """
     prefix = shared_tokens(encoded)
     if len(encoded) < 2 or prefix * (len(encoded) - 1) < sum(len(text.tokens) for text in encoded) / 4:
-        return log_odds(model, encoded, 1 if model.device.type == "cpu" else size, done)
+        return log_odds(model, encoded, 1 if model.device.type == "cpu" else size)
     model.eval()
     beginning = torch.from_numpy(encoded[0].tokens[None, :prefix]).to(model.device)
     kept = model.body(input_ids=beginning, use_cache=True).past_key_values
     rest = [Encoded(text.tokens[prefix:], text.places - prefix, text.events) for text in encoded]
     result: list[np.ndarray] = [np.zeros(0)] * len(rest)
-    finished = 0
     order = np.argsort([len(text.tokens) for text in rest], kind="stable")
     for begin in range(0, len(order), size):
         texts = [rest[number] for number in order[begin : begin + size]]
@@ -287,8 +283,6 @@ def shared_log_odds(
         odds = model(tokens, text, place, past).double().cpu().numpy()
         for number, part in zip(order[begin : begin + size], _by_text(odds, texts), strict=True):
             result[number] = part
-        finished += len(texts)
-        done(finished)
     return result
 
 

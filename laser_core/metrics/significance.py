@@ -39,18 +39,27 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray, users: np.
     positive, negative = positive_first - positive_second, negative_first - negative_second
     difference = auc_first - auc_second
     if users is None:
-        variance = positive.var(ddof=1) / len(positive) + negative.var(ddof=1) / len(negative)
+        error = float(np.sqrt(positive.var(ddof=1) / len(positive) + negative.var(ddof=1) / len(negative)))
     else:
-        _, users = np.unique(users, return_inverse=True)
-        share = np.empty(len(labels))  # what each sample adds to the difference, beyond its mean
+        share = np.empty(len(labels))
         share[labels] = (positive - difference) / len(positive)
         share[~labels] = (negative - difference) / len(negative)
-        by_user = np.bincount(users, weights=share)
-        variance = (by_user**2).sum() * len(by_user) / (len(by_user) - 1) if len(by_user) > 1 else np.nan
-    error = float(np.sqrt(variance))
+        error = error_over_users(share, users)
     half = float(ndtri(0.975)) * error
     p_value = float(difference == 0) if error == 0 else float(2 * ndtr(-abs(difference) / error))
     return DeLong(auc_first, auc_second, difference, error, difference - half, difference + half, p_value)
+
+
+def error_over_users(share: np.ndarray, users: np.ndarray) -> float:
+    """The standard error of a sum over samples where a user's belong together; one user says nothing of others: NaN.
+
+    Args:
+        share: (rows,) what each sample adds to the sum, beyond its mean.
+    """
+    _, place = np.unique(users, return_inverse=True)
+    by_user = np.bincount(place, weights=share)
+    many = len(by_user)
+    return float(np.sqrt((by_user**2).sum() * many / (many - 1))) if many > 1 else float("nan")
 
 
 def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

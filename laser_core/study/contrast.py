@@ -34,6 +34,7 @@ from laser_core.metrics import (
 )
 from laser_core.metrics.efficiency import shots_needed
 from laser_core.metrics.ranking import row_gauc, row_log_loss
+from laser_core.metrics.significance import error_over_users
 from laser_core.study.summary import POINT, half_width, mean_error, p_value, student, summarise
 from laser_core.systems import SYSTEMS
 
@@ -97,19 +98,23 @@ def gaps(read: Read, cells: pd.DataFrame, baseline: tuple[str, str], metric: str
 
 def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
     """seed -> key of one system; of several test sets the largest."""
-    own = cells[(cells["system"] == system) & (cells["variant"] == variant)].sort_values("test_rows")
+    own = _of(cells, (system, variant)).sort_values("test_rows")
     if own.empty:
         raise UserError(f"the baseline {system} {variant} has no result here: choose another")
     return dict(zip(own["seed"], own["key"], strict=True))
 
 
+def _of(cells: pd.DataFrame, *series: tuple[str, str]) -> pd.DataFrame:
+    """The cells of some systems, each as (system, variant)."""
+    return cells[np.array([place in series for place in zip(cells["system"], cells["variant"], strict=True)], dtype=bool)]
+
+
 def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, float, int]:
     """(difference, its standard error over users, common samples) of two results."""
-    both = joined(first, second)
-    labels, users, one, other = _columns(both, "label", "user", "probability_1", "probability_2")
+    _, users, labels, one, other = paired(first, second)
     if metric == "auc":
         test = delong(labels, one, other, users)
-        return test.difference, test.standard_error, len(both)
+        return test.difference, test.standard_error, len(labels)
     if metric == "gauc":
         difference = row_gauc(labels, one, users) - row_gauc(labels, other, users)
     elif metric == "log_loss":
@@ -124,20 +129,18 @@ def _mean_over_users(values: np.ndarray, users: np.ndarray) -> tuple[float, floa
     values, users = values[~np.isnan(values)], users[~np.isnan(values)]
     if len(values) == 0:
         raise UserError("no test user here has samples of both labels: there is nothing to order within a user")
-    mean = values.mean()
-    _, place = np.unique(users, return_inverse=True)
-    share = np.bincount(place, weights=values - mean) / len(values)
-    error = np.sqrt((share**2).sum() * len(share) / (len(share) - 1)) if len(share) > 1 else np.nan  # one user says nothing of others
-    return float(mean), float(error), len(values)
+    mean = float(values.mean())
+    return mean, error_over_users((values - mean) / len(values), users), len(values)
 
 
 def _columns(table: pd.DataFrame, *names: str) -> list[np.ndarray]:
     return [table[name].to_numpy() for name in names]
 
 
-def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Two results' predictions (`ResultStore.predictions`) on common samples: row, label, user, probability_1 and probability_2."""
-    return first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> list[np.ndarray]:
+    """Two results' predictions (`ResultStore.predictions`) on common samples, (samples,) each: row, user, label, both probabilities."""
+    both = first.merge(second[["row", "probability"]], on="row", suffixes=("_1", "_2"))
+    return _columns(both, "row", "user", "label", "probability_1", "probability_2")
 
 
 def within_users(read: Read, cells: pd.DataFrame) -> pd.DataFrame:
@@ -184,17 +187,15 @@ def user_gaps(read: Read, cells: pd.DataFrame, first: tuple[str, str], second: t
     parts = []
     for seed, key in _by_seed(cells, *first).items():
         if seed in base:
-            both = joined(read(key), read(base[seed]))
-            labels = both["label"].to_numpy()
-            gain = row_log_loss(labels, both["probability_2"].to_numpy()) - row_log_loss(labels, both["probability_1"].to_numpy())
-            parts.append(both[["user", "row"]].assign(gain=gain))
+            rows, users, labels, one, other = paired(read(key), read(base[seed]))
+            parts.append(pd.DataFrame({"user": users, "row": rows, "gain": row_log_loss(labels, other) - row_log_loss(labels, one)}))
     if not parts:
         raise UserError(f"{first[0]} and {second[0]} have no seed in common: choose another pair")
     table = pd.concat(parts).groupby("user").agg(samples=("row", "nunique"), gain=("gain", "mean")).reset_index()
     return table.sort_values("gain", ascending=False, ignore_index=True)
 
 
-def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts: int = 4) -> pd.DataFrame:
+def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str) -> pd.DataFrame:
     """Quality on parts of the test set: each system on samples with few, some, many of what `by` counts.
 
     Args:
@@ -211,7 +212,7 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     for (system, variant, size), group in cells.groupby(_SERIES, sort=False):
         for key in group["key"]:
             stored = read(key)
-            for place, (words, inside) in enumerate(_slices(dataset, stored["row"].to_numpy(), by, parts)):
+            for place, (words, inside) in enumerate(_slices(dataset, stored["row"].to_numpy(), by)):
                 labels, probabilities = stored["label"].to_numpy()[inside], stored["probability"].to_numpy()[inside]
                 if len(labels):
                     value = auc(labels, probabilities) if labels.min() < labels.max() else np.nan
@@ -220,11 +221,11 @@ def slices(read: Read, dataset: CTRDataset, cells: pd.DataFrame, by: str, parts:
     return table.groupby([*_SERIES, "slice", "place"], sort=False).mean().reset_index()
 
 
-def _slices(dataset: CTRDataset, rows: np.ndarray, by: str, parts: int) -> list[tuple[str, np.ndarray]]:
+def _slices(dataset: CTRDataset, rows: np.ndarray, by: str) -> list[tuple[str, np.ndarray]]:
     """(words, mask) of each part of some samples; the parts of numbers are those of the whole test set."""
     values = slice_values(dataset, rows, by)
     if by in ("history", "popularity", "liking"):
-        return _parts(values, slice_values(dataset, dataset.test, by), parts)
+        return _parts(values, slice_values(dataset, dataset.test, by))
     if by == "cold":
         return [("cold users", values == 1), ("warm users", values == 0)]
     if by == "seen":
@@ -261,9 +262,9 @@ def slice_values(dataset: CTRDataset, rows: np.ndarray, by: str) -> np.ndarray:
     return (liked[target] - liked[start]) / np.maximum(target - start, 1)
 
 
-def _parts(values: np.ndarray, all_values: np.ndarray, parts: int) -> list[tuple[str, np.ndarray]]:
-    """(words, mask) of parts that hold about equally many test samples."""
-    edges = np.unique(np.quantile(all_values, np.linspace(0, 1, parts + 1)))
+def _parts(values: np.ndarray, all_values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """(words, mask) of four parts that hold about equally many test samples each."""
+    edges = np.unique(np.quantile(all_values, np.linspace(0, 1, 5)))
     if len(edges) == 1:
         return [(f"{edges[0]:g}", np.ones(len(values), dtype=bool))]
     form = "{:.2f}" if np.issubdtype(all_values.dtype, np.floating) else "{:,.0f}"
@@ -318,7 +319,7 @@ def pair_needs(draws: Callable[[str], np.ndarray], cells: pd.DataFrame, one: tup
     """
     import pandas as pd
 
-    pair = cells[[place in (one, baseline) for place in zip(cells["system"], cells["variant"], strict=True)]]
+    pair = _of(cells, one, baseline)
     points = pair[pair["train_rows"] > 0].groupby(["test_rows", "system", "variant"])["train_rows"].nunique()
     both = (points[points > 1].groupby("test_rows").size() == 2).loc[lambda found: found].index
     if both.empty:
@@ -423,7 +424,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
             there = asked.index[[seeds <= own for own in asked]]
             rank = (min(len(seeds), ENOUGH), size, len(there), len(seeds), sorted(seeds))
             if sides <= {side(*place) for place in there} and rank > best:
-                best, ground = rank, large[large.set_index(["system", "variant"]).index.isin(there) & large["seed"].isin(seeds)]
+                best, ground = rank, _of(large[large["seed"].isin(seeds)], *there)
     return on_same_rows(read, ground)
 
 
@@ -503,7 +504,7 @@ def verdict(read: Read, cells: pd.DataFrame, shots: int | str, metric: Literal["
     if not lm or not rivals:
         return None
     one, other = means[lm].idxmax(), means[rivals].idxmax()
-    pair = ground[[place in (one, other) for place in zip(ground["system"], ground["variant"], strict=True)]]
+    pair = _of(ground, one, other)
     found = gaps(read, pair, other, metric)
     if found.empty:
         return None
@@ -550,7 +551,7 @@ def labels_to_equal(
         series = {place: own for place, own in at_n.groupby(["system", "variant"]) if side(*place) == "without" and len(own) == len(seeds)}
         if rivals <= series.keys() and all((own["test_rows"] == found.test_rows).all() for own in series.values()):
             best.append(max(series.values(), key=lambda own: own["auc"].mean()))
-    own = asked[(asked["shots"] == found.shots) & (asked["system"] == found.with_lm[0]) & (asked["variant"] == found.with_lm[1])]
+    own = _of(asked[asked["shots"] == found.shots], found.with_lm)
     if len(best) < 2 or (own["test_rows"] > found.test_rows).any():
         return None
     by_user = np.array([draws(key) for key in own["key"]])
@@ -567,7 +568,7 @@ def labels_to_match(cells: pd.DataFrame, baseline: tuple[str, str], value: float
     Raises:
         UserError: It was measured at fewer than two N.
     """
-    own = cells[(cells["system"] == baseline[0]) & (cells["variant"] == baseline[1]) & (cells["train_rows"] > 0)]
+    own = _of(cells[cells["train_rows"] > 0], baseline)
     means = own[own["test_rows"] == own["test_rows"].max()].groupby("train_rows")["auc"].mean()
     if len(means) < 2:
         raise UserError(f"{baseline[0]} was measured at one N only: a curve needs two")

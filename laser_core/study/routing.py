@@ -13,7 +13,7 @@ import numpy as np
 
 from laser_core.errors import UserError
 from laser_core.metrics import auc, delong, log_loss
-from laser_core.study.contrast import joined
+from laser_core.study.contrast import paired
 from laser_core.study.summary import half_width
 
 if TYPE_CHECKING:
@@ -59,11 +59,9 @@ def routing(read: Read, cheap: pd.DataFrame, dear: pd.DataFrame, shares: Sequenc
         raise UserError("the two systems have no seed in common: choose another pair")
     found = []
     for one, other in zip(pairs["key_1"], pairs["key_2"], strict=True):
-        both = joined(read(one), read(other))
-        if both.empty:
+        _, users, labels, first, second = paired(read(one), read(other))
+        if len(labels) == 0:
             raise UserError("the two systems answered no test sample in common: choose another pair")
-        labels, users = both["label"].to_numpy(), both["user"].to_numpy()
-        first, second = both["probability_1"].to_numpy(), both["probability_2"].to_numpy()
         lots = [np.random.default_rng(draw).permutation(len(labels)) for draw in range(_DRAWS)]
         for share in shares:
             mixed, number = routed(first, second, share), round(share * len(labels))

@@ -232,6 +232,28 @@ def test_what_is_said_of_words_and_fields_holds(full, lesson):
             assert lesson.gap(*pair)["says"] == "level"
 
 
+def test_what_is_said_of_films_as_clusters_holds(full, lesson, ml_1m):
+    """Samples that share a user or a film go together: variance by users, plus by films, minus by both (Cameron and others, 2011)."""
+    store, larger = lesson.recorded(), []
+
+    def gap(n: int, other: str) -> dict[str, float | str]:
+        pairs = full("ml-1m", n, "laser-crm").merge(full("ml-1m", n, other), on="seed")
+        by_user, by_both = [], []
+        for one, second in zip(pairs["key_x"], pairs["key_y"], strict=True):
+            ours, theirs = store.predictions(one), store.predictions(second)
+            columns = [ours["label"].to_numpy(), ours["probability"].to_numpy(), theirs["probability"].to_numpy()]
+            clusters = ours["user"].to_numpy(), ml_1m.sample_item(ours["row"].to_numpy()), np.arange(len(ours))
+            user, film, sample = (metrics.delong(*columns, each).standard_error ** 2 for each in clusters)  # a user rates a film once
+            by_user.append(user)
+            by_both.append(user + film - sample)
+        larger.append((np.mean(by_both) / np.mean(by_user)) ** 0.5)
+        return lesson.mean_gap((pairs["auc_x"] - pairs["auc_y"]).to_numpy(), np.sqrt(by_both))
+
+    assert [gap(n, "fields-crm")["says"] for n in (256, 1024, 4096)] == ["level"] * 3
+    assert f"are {min(larger):.1f} to {max(larger):.1f} times as large on MovieLens-1M" in TOLD
+    assert [gap(n, "sim")["says"] for n in (256, 1024, 4096)] == ["ahead"] * 3
+
+
 def test_what_is_said_of_equal_labels_holds(lesson):
     """Beside a reference with as many labels as the prompts showed; three subsets, N up to 1,024."""
     small, ml_1m, both = ("movielens-small", []), ("ml-1m", ["block=1"]), ["statistics=true", "nearby=0.1"]

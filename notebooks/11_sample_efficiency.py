@@ -101,8 +101,8 @@ printed = paper.matched().query("dataset == 'ml-1m'")
 theirs = printed[printed["row"] == "SIM"]
 print(printed.to_string(index=False))
 ours = pd.DataFrame(
-    {words: one.mean for words, one in (("plain", plain), ("with statistics", enriched))}, index=plain.shots
-)
+    {words: pd.Series(one.mean, one.shots) for words, one in (("plain", plain), ("with statistics", enriched))}
+).dropna()
 ours.loc[[n for n in ours.index if n >= 4096]].round(4)
 
 # %%

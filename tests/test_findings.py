@@ -320,6 +320,18 @@ def test_what_is_said_of_lora_holds(lesson):
     assert f"{told[0]}, {told[1]} and {told[2]} with 64, 256 and 1,024 labels, {told[3]} without any" in TOLD
 
 
+def test_what_is_said_of_lora_in_both_forms_of_prompt_holds(lesson):
+    cells = lesson.recorded().cells()
+    cells = cells[(cells["dataset"] == "movielens-small") & (cells["test_rows"] == 1_000) & (cells["shots"] == 256)].set_index("system")
+    one, many = cells.loc["laser-llm"], cells.loc["laser-llm-short"]
+    assert one["auc_low"] < 0.5 < one["auc_high"] < many["auc_low"], "a coin's"
+    tokens = [f"{form['fit_tokens']:,.0f}" for form in (one, many)]
+    assert (
+        f"has {_short(one['auc'], 3)}, a coin's AUC, for {tokens[0]} tokens read in tuning; many targets had theirs for {tokens[1]}."
+        in TOLD
+    )
+
+
 @pytest.mark.parametrize(("dataset", "test_rows"), [("movielens-small", 6_164), ("ml-1m", 97_002)])
 def test_what_is_said_of_few_labels_holds(dataset, test_rows, lesson):
     """LLM+CRM beside its own backbone, both with statistics, and beside random vectors: ahead with 256, 1,024 and 4,096 labels."""

@@ -262,6 +262,7 @@ def test_what_is_said_of_equal_labels_holds(lesson):
         table = lesson.at_equal_labels(data[0], "laser-llm-counted", ", ".join([*data[1], *more]), reference).set_index("N").loc[:1024]
         assert list(table.index) == [16, 64, 256, 1024] and set(table["seeds"]) == {3}
         assert (table["labels seen"] == table["the reference's labels"]).all()
+        assert set((table["labels seen"] / table.index).round()) == ({16, 18, 19} if data is small else {11})
         return table
 
     for data in (small, ml_1m):
@@ -296,6 +297,7 @@ def test_what_is_said_of_the_best_form_holds(dataset, test_rows, lesson, request
     assert [one.says for one in found.values()] == ["level", "ahead", "level"]
     forms = cells[(cells["system"] == "laser-llm-counted") & (cells["shots"] == 256)]["variant"].nunique()
     assert forms in (12, 14), "a dozen"
+    assert "choosing the best of its forms, with 256 only." in " ".join(README.split())
 
 
 @pytest.mark.parametrize(

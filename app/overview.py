@@ -257,7 +257,7 @@ def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, e
     timed = timed.assign(per_thousand=1000 * timed["predict_seconds"] / timed["test_rows"])  # on as many rows as it took this time for
     last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)
     if ends and len(last):
-        says = "Left and up is better; where intervals overlap, the difference may be chance."
+        says = "Left and up is better; intervals that overlap do not settle it: Compare models pairs them."
         if not any(name in SYSTEMS and SYSTEMS[name].family == "llm" for name in last["system"]):
             says += " No language model alone was asked here: its answers cost hundreds of times more (Cost and latency)."
         note = figures.scale_note(last, titles())

@@ -89,7 +89,7 @@ scale, bare_scale = (  # bare: for figures that draw no intervals
 FEW = 100  # samples of a part below which an AUC is mostly chance
 MANY = 5  # test samples of a user from which on a gain says more of the user than of the sample
 
-best = shown.sort_values(metric, ascending=measure.better < 0).iloc[0]
+best = measure.best_first(shown).iloc[0]
 st.markdown(
     f"{'Highest' if measure.better > 0 else 'Lowest'} {measure.label} of these {len(shown)}: "
     f"**{words.markdown(figures.system_label(best['system'], best['variant']))}** with {figures.number(best[metric])}. "

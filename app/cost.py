@@ -169,7 +169,7 @@ def rounded(value: float, digits: int) -> str:
 def best_of_both_sides() -> str:
     """The best system without a language model and the best with one, and what each costs; "" where there are not both."""
     sides = [contrast.side(*pair) for pair in zip(shown["system"], shown["variant"], strict=True)]
-    ranked = shown.assign(side=sides).sort_values(metric, ascending=figures.METRICS[metric].better < 0)
+    ranked = figures.METRICS[metric].best_first(shown.assign(side=sides))
     rows = [ranked[ranked["side"] == side].head(1).to_dict("records") for side in ("without", "with")]
     if not all(rows):
         return ""

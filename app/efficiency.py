@@ -156,7 +156,7 @@ references = {}
 if baseline and metric == "auc":
     own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values(["test_rows", "train_rows"])
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
-best = shown.sort_values(metric, ascending=figures.METRICS[metric].better < 0).iloc[0]
+best = figures.METRICS[metric].best_first(shown).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
 show_figure(
     figures.sample_efficiency(shown, metric, x, references, matches, titles(), paper=theirs),

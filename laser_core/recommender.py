@@ -212,13 +212,20 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
-def check_options(options: Any, positive: Sequence[str] = (), not_negative: Sequence[str] = (), shares: Sequence[str] = ()) -> None:
+def check_options(
+    options: Any,
+    positive: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    shares: Sequence[str] = (),
+    widths: Sequence[str] = (),
+) -> None:
     """Check options that are numbers, or one or more of them.
 
     Args:
         positive: Names of those that are greater than 0.
         not_negative: Of those that are 0 or more.
         shares: Of those that are at least 0 and less than 1.
+        widths: Of those that are the widths of some layers, greater than 0; there may be no layer.
 
     Raises:
         UserError: One is something else.
@@ -227,6 +234,7 @@ def check_options(options: Any, positive: Sequence[str] = (), not_negative: Sequ
         (positive, "positive", lambda number: number > 0),
         (not_negative, "0 or more", lambda number: number >= 0),
         (shares, "at least 0 and less than 1", lambda number: 0 <= number < 1),
+        ([name for name in widths if getattr(options, name)], "positive", lambda number: number > 0),
     )
     for names, words, inside in ranges:
         for name in names:

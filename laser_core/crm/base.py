@@ -49,7 +49,7 @@ class CRMOptions(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, positive=("embedding_size", *["hidden"] * bool(self.hidden)), not_negative=("embedding_scale", "history"))
+        check_options(self, positive=("embedding_size",), not_negative=("embedding_scale", "history"), widths=("hidden",))
         check_dropout("dropout", self.dropout)
 
     def tried(self) -> list[Self]:

@@ -27,7 +27,7 @@ class DINOptions(CRMOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, positive=["attention"] * bool(self.attention))
+        check_options(self, widths=("attention",))
 
 
 class ActivationUnit(nn.Module):

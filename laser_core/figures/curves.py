@@ -145,9 +145,10 @@ def sample_efficiency(
     figure.update_xaxes(type="log", title=X_AXES[x])
     if x == "train_rows" and len(summary):
         ticks = summary[summary[x] > 0].drop_duplicates(x).sort_values(x)
-        words = ["all" if shots == "all" else count(rows) for shots, rows in zip(ticks["shots"], ticks[x], strict=True)]
-        for place, far in enumerate(ticks[x].pct_change() < 0.9):  # two numbers so near to each other would touch
-            words[place] = "" if far and words[place] != "all" else words[place]
+        near = ticks[x].pct_change() < 0.9  # its words would touch those before
+        words = [
+            "all" if shots == "all" else "" if close else count(n) for shots, n, close in zip(ticks["shots"], ticks[x], near, strict=True)
+        ]
         figure.update_xaxes(tickvals=ticks[x].tolist(), ticktext=words)
         if everything := [count(rows) for rows in ticks.loc[ticks["shots"] == "all", x]]:
             figure.update_xaxes(title=X_AXES[x].replace("(log scale)", f"(log scale; all: {', '.join(everything)})"))

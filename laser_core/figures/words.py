@@ -48,6 +48,10 @@ class Metric:
     stored: bool = True
     """False: not part of a result, but worked out from its predictions where it is asked for"""
 
+    def best_first(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table that has this measure as a column, the best one on top."""
+        return table.sort_values(self.name, ascending=self.better < 0)
+
 
 METRICS = {
     metric.name: metric

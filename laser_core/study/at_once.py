@@ -52,7 +52,7 @@ def ask(store: ResultStore, cells: pd.DataFrame, progress: Progress = no_progres
     todo = cells[~cells["key"].isin(there)].sort_values(["train_rows", "key"])
     for number, row in enumerate(todo.itertuples()):
         name = f"{f'{row.system} {row.variant}'.strip()}, N = {row.shots}, seed {row.seed}"
-        told = name + f" ({others} so far fitted differently)" * bool(others)
+        told = f"{name} ({others} so far fitted differently)" if others else name
         progress(told, number, len(todo))
         with claim(store, f"at-once-{row.key}") as mine:
             if mine and row.key not in store.asked_at_once():

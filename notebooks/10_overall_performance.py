@@ -224,8 +224,8 @@ for name, own in with_ratings if language else ():
 #
 # ## Read Table 1 with these in mind
 #
-# - **Unequal N.** CRMs saw all labels, the LLM rows a part (by the siblings' papers 65,536 of MovieLens-1M): in the paper's
-#   favour, as it wins with fewer.
+# - **Unequal N.** CRMs saw all labels, the LLM rows a part (by the siblings' papers 65,536 of MovieLens-1M; LLM+CRM half, if the
+#   paper is read rightly): in the paper's favour, as it wins with fewer. Ours with half is behind SIM with all.
 # - **Unequal input.** The LLM reads titles and star ratings in words; plain CRMs read ids. The enriched input closes much of
 #   that gap without any language, as the two columns show.
 # - **No references.** See above.

@@ -191,7 +191,7 @@ print("LLM+CRM minus SIM, both with Ease's numbers:", in_words(gap(*pair)))
 #
 # - Three counts, three prices: a user's own are nearly free, a film's want labels about the film, pairs of films want many.
 # - With few labels most films have none: there what else is known of a film has its chance, read by a language model or as data. With
-#   all of them, counts of pairs are ahead of everything that reads.
+#   all of them, counts of pairs are ahead of LLM+CRM, unless it is handed them too.
 # - A count of labels leaks unless the sample's own label is kept out of it.
 # - "Sample-efficient" is a comparison. Name the cheapest thing on the other side: it may be a share.
 #

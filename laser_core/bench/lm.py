@@ -137,14 +137,14 @@ def tuning_rates(backbone: str, device: str, repeats: int) -> dict[str, Any]:
     from laser_core.lm import tuning
 
     model, dataset = _open(backbone, device, "one")
-    settings = model._tuning(1e-4)
+    settings = model.tuning_at(1e-4)
     tuning.add_adapter(model.model_.model, settings, seed=0)
 
     def speed(form: str) -> float:
-        texts = _texts(model, dataset, form, TUNED * model._pass_size())
+        texts = _texts(model, dataset, form, TUNED * model.texts_a_pass())
         labels = [dataset.event_label[text.events].astype(int) for text in texts]
         known = len(np.unique(np.concatenate([text.events for text in texts])))
-        return known / _seconds(model, lambda: tuning.tune(model.model_, texts, labels, settings, 0, model._pass_size()))
+        return known / _seconds(model, lambda: tuning.tune(model.model_, texts, labels, settings, 0, model.texts_a_pass()))
 
     return {**_about(model), "labels": in_turns({form: partial(speed, form) for form in ("one", "many")}, repeats, warm_up=False)}
 
@@ -169,7 +169,7 @@ def candidate_rates(backbone: str, device: str, repeats: int) -> dict[str, Any]:
         texts = _full_passes(model, encoded[:PLAIN])
 
         def score() -> None:
-            odds["alone"] = np.concatenate(scoring.log_odds(model.model_, texts, model._pass_size()))[:: model._pass_size()]
+            odds["alone"] = np.concatenate(scoring.log_odds(model.model_, texts, model.texts_a_pass()))[:: model.texts_a_pass()]
 
         return len(texts) / _seconds(model, score)
 
@@ -207,13 +207,13 @@ def _texts(model: LaserLLM, dataset: CTRDataset, form: str, count: int) -> list[
 
 def _full_passes(model: LaserLLM, texts: list[Any]) -> list[Any]:
     """Each text as often as a pass holds texts, since only texts of like length share one: once on a CPU."""
-    return [text for text in texts for _ in range(model._pass_size())]
+    return [text for text in texts for _ in range(model.texts_a_pass())]
 
 
 def _tokens_a_second(model: LaserLLM, texts: list[Any]) -> float:
     from laser_core.lm import scoring
 
-    return sum(len(text.tokens) for text in texts) / _seconds(model, lambda: scoring.log_odds(model.model_, texts, model._pass_size()))
+    return sum(len(text.tokens) for text in texts) / _seconds(model, lambda: scoring.log_odds(model.model_, texts, model.texts_a_pass()))
 
 
 def _seconds(model: LaserLLM, work: Callable[[], object]) -> float:

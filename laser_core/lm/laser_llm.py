@@ -34,6 +34,7 @@ from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     from laser_core.lm.scoring import Encoded
+    from laser_core.lm.tuning import Tuning
 
 log = logging.getLogger("laser")
 _CHUNK = 1024  # prompts rendered and kept in memory at once
@@ -254,7 +255,7 @@ class LaserLLM(Recommender):
             FaultError: The backbone's weights are not to be had, vLLM is asked for and not installed, or tuning fails.
         """
         from laser_core.device import torch_device
-        from laser_core.lm import scoring, tuning
+        from laser_core.lm import scoring
         from laser_core.lm.processes import team
 
         options = self.options
@@ -281,20 +282,37 @@ class LaserLLM(Recommender):
         self.labels_seen_ = len(np.unique(np.concatenate([text.prompt.events[own >= 0] for text, own in zip(texts, labels, strict=True)])))
         if options.learn == "readout":
             self._read_out(dataset, texts, encoded, labels, progress)
-            return self
-        self.adapted_ = tuning.add_adapter(self.model_.model, self._tuning(options.learning_rates[0]), seed)
-        valid = np.unique(evenly(valid_rows, options.valid_limit))
+        else:
+            self._tune(dataset, rows, np.unique(evenly(valid_rows, options.valid_limit)), encoded, labels, seed, progress)
+        return self
+
+    def _tune(
+        self,
+        dataset: CTRDataset,
+        rows: np.ndarray,
+        valid: np.ndarray,
+        encoded: list[Encoded],
+        labels: list[np.ndarray],
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        """Learn an adapter with each of the learning rates, and keep the one that validation likes best."""
+        from laser_core.lm import tuning
+        from laser_core.lm.processes import team
+
+        options = self.options
+        self.adapted_ = tuning.add_adapter(self.model_.model, self.tuning_at(options.learning_rates[0]), seed)
         validate = (lambda: log_loss_of_odds(dataset.labels(valid), self._log_odds(dataset, valid)[0])) if len(valid) else None
         fresh = kept = tuning.trainable(self.model_)
         best, tokens, earlier, failures = np.inf, 0, 0.0, []
         notes = self._notes(dataset, rows, valid, seed)
         for number, rate in enumerate(options.learning_rates):
-            settings = self._tuning(rate)
+            settings = self.tuning_at(rate)
             tuning.restore(self.model_, fresh)
             note = notes / f"{number}.safetensors"
             earlier += tuning.noted_seconds(note)
             try:
-                curve = tuning.tune(self.model_, encoded, labels, settings, seed, self._pass_size(), validate, progress, note)
+                curve = tuning.tune(self.model_, encoded, labels, settings, seed, self.texts_a_pass(), validate, progress, note)
             except FaultError as error:
                 failures.append(error)
                 log.warning("learning rate %g failed: %s", rate, error)
@@ -310,8 +328,7 @@ class LaserLLM(Recommender):
         if len(failures) == len(options.learning_rates):
             raise failures[-1]
         tuning.restore(self.model_, kept)
-        self.cost_ = {"fit_texts": len(texts), "fit_tokens": tokens, "stored_fit_seconds": round(earlier, 3)}
-        return self
+        self.cost_ = {"fit_texts": len(encoded), "fit_tokens": tokens, "stored_fit_seconds": round(earlier, 3)}
 
     def _read_out(
         self, dataset: CTRDataset, texts: list[Text], encoded: list[Encoded], labels: list[np.ndarray], progress: Progress
@@ -359,7 +376,7 @@ class LaserLLM(Recommender):
         def waiting() -> None:
             progress(f"waiting for another process that reads prompts of {dataset.name}", 0, 0)
 
-        read, saved = readout.stored(model, store, wanted, encoded, self._pass_size(), done, waiting)
+        read, saved = readout.stored(model, store, wanted, encoded, self.texts_a_pass(), done, waiting)
         events = np.concatenate([text.prompt.events[own] for text, own in zip(texts, slots, strict=True)])
         ends = np.cumsum([len(own) for own in slots])[:-1]
         beside = [event_statistics(dataset, events)] if options.statistics else []
@@ -407,7 +424,7 @@ class LaserLLM(Recommender):
         """
         from laser_core.lm import scoring
 
-        score = score or (lambda encoded, done: scoring.log_odds(self.model_, encoded, self._pass_size(), done))
+        score = score or (lambda encoded, done: scoring.log_odds(self.model_, encoded, self.texts_a_pass(), done))
         odds, asked, self._saved = np.zeros(len(rows)), np.zeros(len(rows)), 0.0
         done, tokens = 0, 0
         answers = len(rows) * (2 if self.options.prompt == "many" and self.options.retrieval else 1)  # at most
@@ -471,13 +488,15 @@ class LaserLLM(Recommender):
 
         return scoring.encode(backbones.tokenizer(self.options.backbone), [text.prompt for text in texts])
 
-    def _tuning(self, learning_rate: float) -> Any:
+    def tuning_at(self, learning_rate: float) -> Tuning:
+        """How an adapter is learned with these options and one learning rate."""
         from laser_core.lm.tuning import Tuning
 
         shared = {entry.name: getattr(self.options, entry.name) for entry in dataclasses.fields(Tuning) if entry.name != "learning_rate"}
         return Tuning(learning_rate=learning_rate, **shared)
 
-    def _pass_size(self) -> int:
+    def texts_a_pass(self) -> int:
+        """Prompts that go through the model at once."""
         return self.options.pass_size or (1 if self.model_.device.type == "cpu" else 16)
 
     def _open(self, answers: tuple[int, int], progress: Progress = no_progress) -> None:

@@ -84,7 +84,7 @@ def test_labels_are_counted_once(tiny, a_second, monkeypatch):
 
 def test_every_pass_of_a_gpu_is_full(tiny, a_second, monkeypatch):
     """With the passes of a GPU, here of four prompts: no copy is computed that is not counted."""
-    monkeypatch.setattr(LaserLLM, "_pass_size", lambda self: 4)
+    monkeypatch.setattr(LaserLLM, "texts_a_pass", lambda self: 4)
     stack, rows = scoring.stack, []
 
     def listening(texts, length, size, device):

@@ -6,7 +6,6 @@ short pass is filled up with copies. So a vector does not depend on which other 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from laser_core.knowledge.store import VectorStore
+from laser_core.knowledge.store import VectorStore, kept_at
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
-from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     import torch
@@ -107,8 +105,8 @@ def _store(name: str, folder: Path, max_tokens: int) -> VectorStore:
     about = {
         "backbone": name, "weights": weights, "precision": precision, "vector": "mean of the last hidden states", "max_tokens": max_tokens
     }  # fmt: skip
-    key = hashlib.sha256(json.dumps([weights, precision, max_tokens, _READING]).encode()).hexdigest()[:8]
-    return VectorStore(get_settings().home / "vectors" / f"{backbones.get(name).label}-{key}", _hidden_size(folder), about)
+    place = kept_at("vectors", backbones.get(name).label, weights, precision, max_tokens, _READING)
+    return VectorStore(place, _hidden_size(folder), about)
 
 
 def _hidden_size(folder: Path) -> int:

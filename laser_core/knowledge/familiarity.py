@@ -6,17 +6,14 @@ without a text written. Of titles equally usual as words the famous one is more 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from laser_core.knowledge.store import VectorStore
+from laser_core.knowledge.store import VectorStore, kept_at
 from laser_core.lm import backbones
 from laser_core.lm.likelihood import likelihoods
 from laser_core.progress import Progress, no_progress
-from laser_core.settings import get_settings
 
 _READING = 2  # raised when the same title begins to give another number
 
@@ -37,8 +34,7 @@ def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress 
     weights, precision = backbones.identity(backbones.fetch(name, progress)), backbones.usual_precision()
     number = f"mean log likelihood of a title's tokens after {before}"
     about = {"backbone": name, "weights": weights, "precision": precision, "number": number}
-    key = hashlib.sha256(json.dumps([weights, precision, before, _READING]).encode()).hexdigest()[:8]
-    store = VectorStore(get_settings().home / "familiarity" / f"{backbones.get(name).label}-{key}", 1, about)
+    store = VectorStore(kept_at("familiarity", backbones.get(name).label, weights, precision, before, _READING), 1, about)
     store.add(
         titles,
         lambda missing: compute(name, missing, before),

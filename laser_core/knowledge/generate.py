@@ -6,7 +6,6 @@ most the pass it was in.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -19,9 +18,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from laser_core.knowledge.encoder import padded, passes
+from laser_core.knowledge.store import kept_at
 from laser_core.lm import backbones
 from laser_core.progress import Progress, no_progress
-from laser_core.settings import get_settings
 
 if TYPE_CHECKING:
     import torch
@@ -65,8 +64,8 @@ def text_file(name: str, max_tokens: int) -> Path:
     """Where the texts of a model are kept: of other weights, another chat format or precision, in another place."""
     folder = backbones.ready(name)
     writer = [backbones.identity(folder), backbones.chat_format(name), backbones.usual_precision()] if folder else []
-    key = hashlib.sha256(json.dumps([writer, max_tokens]).encode()).hexdigest()[:8]
-    return get_settings().home / "texts" / f"{backbones.get(name).label}-{key}.jsonl"
+    place = kept_at("texts", backbones.get(name).label, writer, max_tokens)
+    return place.with_name(f"{place.name}.jsonl")
 
 
 def _write(name: str, prompts: Sequence[str], max_tokens: int) -> Iterator[list[dict[str, object]]]:

@@ -18,11 +18,18 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from laser_core.errors import DataError
+from laser_core.settings import get_settings
 
 _RECORD = np.dtype([("text", "V32"), ("crc", "<u4")])
 
 Encode = Callable[[list[str]], Iterator[tuple[list[str], np.ndarray]]]
 """Missing texts -> pieces: some of the texts, and their (texts, size) vectors."""
+
+
+def kept_at(kind: str, label: str, *decides: object) -> Path:
+    """Where what a model made is kept, `settings.home / kind / label-key`: the key is a hash of all that decides what it makes."""
+    key = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+    return get_settings().home / kind / f"{label}-{key}"
 
 
 class VectorStore:

@@ -11,8 +11,6 @@ read need not run, so to learn from a text costs less than to score it with the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +23,10 @@ from sklearn.model_selection import GroupKFold
 from torch import nn
 
 from laser_core.errors import UserError
-from laser_core.knowledge.store import VectorStore
+from laser_core.knowledge.store import VectorStore, kept_at
 from laser_core.lm import backbones
 from laser_core.lm.scoring import Encoded, log_odds
 from laser_core.metrics.ranking import log_loss
-from laser_core.settings import get_settings
 
 _READING = 1  # raised when the same text begins to give other states
 FREEDOM = 10.0  # how much larger the weights of counts may be than those of states
@@ -147,8 +144,8 @@ def stored(
 def state_store(backbone: str, folder: Path, dtype: str, blocks: tuple[int, ...], size: int, dataset: str) -> VectorStore:
     """Where the states of a backbone's blocks are kept for the prompts of one data set; the last number of a row is its seconds."""
     about = {"backbone": backbone, "weights": backbones.identity(folder), "precision": dtype, "blocks": blocks, "data set": dataset}
-    key = hashlib.sha256(json.dumps([about["weights"], dtype, blocks, _READING]).encode()).hexdigest()[:8]
-    return VectorStore(get_settings().home / "states" / f"{backbones.get(backbone).label}-{dataset}-{key}", size + 1, about)
+    place = kept_at("states", f"{backbones.get(backbone).label}-{dataset}", about["weights"], dtype, blocks, _READING)
+    return VectorStore(place, size + 1, about)
 
 
 def regress(

@@ -172,7 +172,7 @@ def test_no_prompt_depends_on_the_target_label_or_anything_later(data):
     event = int(SHELF.sample_event[row])
     label, rating = SHELF.event_label.copy(), SHELF.event_rating.copy()
     label[event:], rating[event:] = 1 - label[event:], 1
-    other = type(SHELF)(**{**SHELF.__dict__, "event_label": label, "event_rating": rating})
+    other = replace(SHELF, event_label=label, event_rating=rating)
     first = int(SHELF.user_offsets[SHELF.event_user[event]])
     last = data.draw(st.integers(event, int(SHELF.user_offsets[SHELF.event_user[event] + 1]) - 1))
     assert Renderer(SHELF, "one", "one").one(row, 4).text == Renderer(other, "one", "one").one(row, 4).text
@@ -253,7 +253,7 @@ def test_a_label_is_told_only_where_it_is_no_secret(form, part, word, tmp_path):
     event = int(SHELF.sample_event[row])
     label, rating = SHELF.event_label.copy(), SHELF.event_rating.copy()
     label[event], rating[event] = 1 - label[event], 1
-    other = type(SHELF)(**{**SHELF.__dict__, "event_label": label, "event_rating": rating})
+    other = replace(SHELF, event_label=label, event_rating=rating)
     ask = (lambda render: render.one(row, 4)) if form == "one" else (lambda render: render.many(event - 2, event, event).until(event))
     mine, flipped = (ask(Renderer(world, form, own)).text for world in (SHELF, other))
     assert mine == flipped and ("of 10" in mine or "Yes" in mine or "No" in mine)

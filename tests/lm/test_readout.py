@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_numbers_beside_the_states_reach_the_prediction(beside, shelf, tiny, tmp
     first = int(shelf.user_offsets[shelf.event_user[shelf.sample_event[row]]])
     rating, label = shelf.event_rating.copy(), shelf.event_label.copy()
     label[first], rating[first] = 1 - label[first], rating[first] % 10 + 1
-    other = type(shelf)(**{**shelf.__dict__, "event_label": label, "event_rating": rating})
+    other = replace(shelf, event_label=label, event_rating=rating)
     model = make(tiny, history=2, encoder=tiny, **beside).fit(shelf, rows, shelf.valid)
     changed = model.predict(other, np.array([row])) - model.predict(shelf, np.array([row]))
     assert (abs(changed[0]) > 1e-6) == bool(beside)

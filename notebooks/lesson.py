@@ -13,7 +13,7 @@ from laser_core import figures
 from laser_core.settings import get_settings
 from laser_core.study import contrast
 from laser_core.study.store import ResultStore
-from laser_core.study.summary import half_width, summarise, widest
+from laser_core.study.summary import mean_error, student, summarise, widest
 from laser_core.systems import SYSTEMS
 
 Value = TypeVar("Value")
@@ -66,7 +66,7 @@ def draws(key: str) -> np.ndarray:
     return contrast.auc_draws(recorded().read(key))
 
 
-def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
+def gap(one: pd.DataFrame, other: pd.DataFrame, among: tuple[int, int] = (1, 1)) -> dict[str, float | str]:
     """How far the AUC of some recorded cells is above that of others: paired by seed and by draws over test users.
 
     It reads no rows of the data set, so it also compares where those are not passed on.
@@ -74,6 +74,8 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
     Args:
         one: Cells of one system at one N.
         other: Cells of another one at the same N.
+        among: How many systems each of the two was picked from as the best by these very AUCs: what luck it takes to be picked widens
+            the interval (Bonferroni; the low end for those of `one`, the high end for those of `other`).
 
     Returns:
         gap, low and high of its 95 % interval over seeds and test users, seeds, and what it says: ahead, behind or level (the interval
@@ -86,7 +88,7 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float | str]:
         return {}
     values = (both["auc_x"] - both["auc_y"]).to_numpy()
     spread = np.array([np.std(draws(x) - draws(y)) for x, y in zip(both["key_x"], both["key_y"], strict=True)])
-    return mean_gap(values, spread)
+    return mean_gap(values, spread, among)
 
 
 def in_words(found: dict[str, float | str]) -> str:
@@ -143,16 +145,20 @@ def tell(words: str, table: pd.DataFrame) -> None:
         print(f"{data}, {words}: {'; '.join(told)}")
 
 
-def mean_gap(values: np.ndarray, errors: np.ndarray) -> dict[str, float | str]:
+def mean_gap(values: np.ndarray, errors: np.ndarray, among: tuple[int, int] = (1, 1)) -> dict[str, float | str]:
     """What paired gaps say together, as `gap` returns it.
 
     Args:
         values: A gap a seed.
         errors: The standard error of each over test users.
+        among: As of `gap`.
     """
-    mean, half = values.mean(), half_width(values, errors)
-    says = "ahead" if mean > half else "behind" if mean < -half else "level"
-    return {"gap": mean, "low": mean - half, "high": mean + half, "seeds": len(values), "says": says}
+    mean, (error, freedom) = values.mean(), mean_error(values, errors)
+    low, high = (
+        mean + sign * error * student(1 - 0.025 / count, freedom) for sign, count in zip((-1, 1), among, strict=True)
+    )
+    says = "ahead" if low > 0 else "behind" if high < 0 else "level"
+    return {"gap": mean, "low": low, "high": high, "seeds": len(values), "says": says}
 
 
 def beside(dataset: str, families: list[str], reference: str = "history-lr") -> tuple[pd.DataFrame, pd.DataFrame]:

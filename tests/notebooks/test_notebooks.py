@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from laser_core.settings import get_settings
@@ -179,6 +180,18 @@ def test_a_subset_scored_on_two_sets_of_test_rows_is_one_subset(monkeypatch):
     one, two = (cells[cells["system"] == name] for name in ("one", "two"))
     found = lesson.gap(one, two)
     assert (found["seeds"], found["gap"]) == (2, pytest.approx(0.15))
+
+
+def test_who_was_picked_as_the_best_of_many_gets_a_wider_interval(monkeypatch):
+    """Bonferroni by Student's t: the low end for the four that one was the best of, the high end for the ten of the other."""
+    monkeypatch.setattr(lesson, "draws", lambda key: np.zeros(10))
+    cells = made_cells(("one", 64, 64, 100, 0.61, 0.72, 0.65), ("two", 64, 64, 100, 0.5, 0.6, 0.55))
+    one, two = (cells[cells["system"] == name] for name in ("one", "two"))
+    found, values = lesson.gap(one, two, among=(4, 10)), np.array([0.11, 0.12, 0.10])
+    error = values.std(ddof=1) / 3**0.5
+    assert found["low"] == pytest.approx(values.mean() - error * t.ppf(1 - 0.05 / 2 / 4, 2))
+    assert found["high"] == pytest.approx(values.mean() + error * t.ppf(1 - 0.05 / 2 / 10, 2))
+    assert lesson.gap(one, two) == lesson.gap(one, two, among=(1, 1)) and found["low"] < lesson.gap(one, two)["low"]
 
 
 def test_a_reference_with_as_many_labels_lies_between_its_two_n(monkeypatch):

@@ -6,7 +6,7 @@
     split = "time"                      # or "last-of-each-user", "random"
 
     [ratings]
-    file = "ratings.csv"                # beside the mapping file; CSV or Parquet
+    file = "ratings.csv"                # beside the mapping file; CSV (.csv.gz and .csv.zip too) or Parquet
     user = "user_id"                    # columns
     item = "film_id"
     rating = "stars"
@@ -38,6 +38,8 @@ import io
 import re
 import tomllib
 import warnings
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
@@ -57,6 +59,7 @@ _SEPARATOR = "|"  # between the values of a list field
 _UNKNOWN = "unknown"
 _READING = 2  # raised when the same files begin to give another data set, so that they are parsed again
 _MOST_RATINGS = 255  # a rating is kept as one byte, and 0 is none
+_COMPRESSED = {".gz": "gzip", ".zip": "zip"}
 _COMPARE = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less, "==": np.equal}
 
 
@@ -77,6 +80,8 @@ class RatingsTable:
     """all ratings there can be; empty: those that occur"""
     encoding: str = "utf-8"
     delimiter: str = ","
+    decimal: Literal[".", ","] = "."
+    """what stands before the tenths of a rating"""
 
 
 @dataclass(frozen=True)
@@ -286,7 +291,7 @@ def _table(custom: Custom, part: RatingsTable | ItemsTable | UsersTable, columns
         raise DataError(
             f"{part.file} has rows with more values than its first line has names: name every column, or set delimiter"
         ) from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:  # pandas' and pyarrow's own errors are ValueErrors
         raise DataError(f"{part.file} cannot be parsed: {str(error).strip().splitlines()[0]}") from None
     missing = [column for column in columns if column not in table]
     if missing:
@@ -302,6 +307,7 @@ def _csv(stream: io.BytesIO, part: RatingsTable | ItemsTable | UsersTable) -> pd
             stream,
             dtype=object,  # text as it is; of pandas' own texts it would take the empty ones after the last delimiter for values
             keep_default_na=False,
+            compression=_COMPRESSED.get(Path(part.file).suffix.lower()),
             encoding=part.encoding,
             sep=part.delimiter,
             skipinitialspace=True,
@@ -316,7 +322,12 @@ def _ratings(custom: Custom) -> pd.DataFrame:
     raw = _table(custom, part, list(columns.values()))
     if raw.empty:
         raise DataError(f"{part.file} holds no ratings")
-    read = {"user": _ids, "item": _ids, "rating": _numbers, "time": partial(_times, written=part.time_format)}
+    read = {
+        "user": _ids,
+        "item": _ids,
+        "rating": partial(_numbers, decimal=part.decimal),
+        "time": partial(_times, written=part.time_format),
+    }
     table = pd.DataFrame({name: read[name](raw[column]) for name, column in columns.items()})
     in_scale = [pa.Check.isin(part.scale)] if part.scale else []
     whole_seconds = pa.Check(lambda seconds: seconds.abs() < 2**63)
@@ -333,10 +344,12 @@ def _ratings(custom: Custom) -> pd.DataFrame:
     except pa.errors.SchemaErrors as error:
         worst = error.failure_cases.sort_values("index").iloc[0]
         column, row = columns[worst["column"]], int(worst["index"])
+        other = {".": ",", ",": "."}[part.decimal]
+        swapped = f": else set decimal = '{other}' in [ratings]" if other in str(raw[column].iloc[row]) else ""
         wanted = {
             "user": "an id",
             "item": "an id",
-            "rating": f"one of {list(part.scale)}" if part.scale else "a number",
+            "rating": (f"one of {list(part.scale)}" if part.scale else "a number") + swapped,
             "time": f"a time in the form '{part.time_format}', the time_format of [ratings]"
             if part.time_format
             else "a time in seconds since 1970 or ISO 8601, such as 2021-07-13 18:30: else set time_format in [ratings]",
@@ -359,7 +372,9 @@ def _ids(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), "").astype(str).str.strip()
 
 
-def _numbers(column: pd.Series) -> pd.Series:
+def _numbers(column: pd.Series, decimal: str) -> pd.Series:
+    if decimal != "." and not pd.api.types.is_numeric_dtype(column):
+        column = column.astype(str).str.replace(".", "?", regex=False).str.replace(decimal, ".", regex=False)  # 1.000 is no number then
     return pd.to_numeric(column, errors="coerce").astype(float)
 
 

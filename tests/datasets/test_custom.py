@@ -168,6 +168,36 @@ def test_day_first_dates_are_not_guessed(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("ending", ["gz", "zip"])
+def test_a_compressed_table_is_the_same_data(folder, ending):
+    plain = load(folder)
+    ratings().to_csv(folder / f"ratings.csv.{ending}", index=False)
+    packed = load(folder, MAPPING.replace("ratings.csv", f"ratings.csv.{ending}"))
+    np.testing.assert_array_equal(packed.event_item, plain.event_item)
+    np.testing.assert_array_equal(packed.event_label, plain.event_label)
+    content = (folder / f"ratings.csv.{ending}").read_bytes()
+    for damaged in (content[: len(content) // 2], content[:30] + bytes(20) + content[50:], b"who,film,stars,when\n"):
+        (folder / f"ratings.csv.{ending}").write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"ratings\.csv\.{ending} cannot be parsed: \w+"):
+            load(folder, MAPPING.replace("ratings.csv", f"ratings.csv.{ending}"))
+
+
+def test_a_decimal_comma(folder):
+    wide = MAPPING.replace("scale = [1, 2, 3, 4, 5]", "")
+    halves = ratings().assign(stars=ratings()["stars"] + 0.5)
+    halves.to_csv(folder / "ratings.csv", index=False)
+    plain = load(folder, wide)
+    halves.to_csv(folder / "ratings.csv", index=False, sep=";", decimal=",")
+    comma = wide.replace('time = "when"', 'time = "when"\ndelimiter = ";"')
+    with pytest.raises(DataError, match=r"row 1: '\d,5' is not a number: else set decimal = ',' in \[ratings\] \(400 such"):
+        load(folder, comma)
+    comma = comma.replace('time = "when"', 'time = "when"\ndecimal = ","')
+    np.testing.assert_array_equal(load(folder, comma).event_label, plain.event_label)
+    edit("ratings.csv", put(3, "stars", "1.000"), delimiter=";")(folder)
+    with pytest.raises(DataError, match=r"row 4: '1.000' is not a number: else set decimal = '.' .* \(1 such"):
+        load(folder, comma)
+
+
 REPEATED = pd.DataFrame({"who": 3, "film": "f7", "stars": [1, 2, 5], "when": [50, 50, 60]})
 
 
@@ -286,10 +316,10 @@ def test_a_wrong_mapping(folder, mapping, message):
     assert caught.value.exit_code == 2
 
 
-def edit(name: str, change) -> object:
+def edit(name: str, change, delimiter: str = ",") -> object:
     def apply(folder: Path) -> None:
-        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-        change(table).to_csv(folder / name, index=False)
+        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False, sep=delimiter)
+        change(table).to_csv(folder / name, index=False, sep=delimiter)
 
     return apply
 

@@ -153,7 +153,6 @@ done = chosen.done
 cells = summary.widest(of_series(done[(done["dataset"] == dataset) & (done["shots"] == shots)], shown))
 cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
 shown = summary.on_one_machine(shown, cells)
-shown["per_thousand"] = 1000 * shown["predict_seconds"] / shown["test_rows"]
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
 alike, _ = on_same_rows(chosen.origin, cells, intervals=False)  # qualities only: times are those of all samples that were scored
 places = [name for name in summary.POINT if name != "test_rows"]

@@ -253,9 +253,8 @@ def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, e
     drawn = of_series(points[points["shots"] == last["shots"].iloc[0]], last) if len(last) else points[:0]
     own = summary.widest(of_series(cells[cells["shots"].isin(drawn["shots"])], drawn))
     own = own.assign(machine=machines_of(chosen.origin, tuple(own["key"])))
-    timed = summary.on_one_machine(drawn, own) if len(drawn) else drawn.assign(machine="")
-    timed = timed.assign(per_thousand=1000 * timed["predict_seconds"] / timed["test_rows"])  # on as many rows as it took this time for
-    last = last.merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)
+    timed = summary.on_one_machine(drawn, own) if len(drawn) else drawn.assign(machine="")  # with the rows that it took this time for
+    last = last.drop(columns="per_thousand").merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)
     if ends and len(last):
         says = "Left and up is better; intervals that overlap do not settle it: Compare models pairs them."
         if not any(name in SYSTEMS and SYSTEMS[name].family == "llm" for name in last["system"]):

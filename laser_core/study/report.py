@@ -141,7 +141,6 @@ class _Report:
         drawn = points[[pair in first for pair in zip(points["system"], points["variant"], strict=True)]]
         curve = partial(figures.sample_efficiency, drawn, titles=self.titles)
         several = points["train_rows"].nunique() > 1  # a curve of one point says no more than the table
-        cost = last.assign(per_thousand=1000 * last["predict_seconds"] / last["test_rows"])
         parts = [
             f"<h2>{_text(self.titles[name])}</h2>",
             _verdict(self.verdict(name)),
@@ -161,9 +160,9 @@ class _Report:
             self._areas(name),
             self._gaps(cells),
             "<h3>Cost with the most labels</h3>",
-            _costs(cost),
+            _costs(last),
             _figure(
-                figures.pareto(cost, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, self.titles, False)),
+                figures.pareto(last, "auc", "per_thousand", "seconds a thousand predictions", figures.scale_note(last, self.titles, False)),
                 "Quality against cost",
             ),
             self._calibration(cells, last),

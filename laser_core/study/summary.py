@@ -29,7 +29,8 @@ NORMAL = 1.959964  # half the width of a 95 % interval, in standard deviations
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset, system, variant, shots and number of test rows, from the finished cells of `ResultStore.cells()`.
 
-    Columns: those of `POINT`, `seeds`, means of auc, log_loss and of `MEANS`, medians of `TIMES`, and `auc_low`, `auc_high`,
+    Columns: those of `POINT`, `seeds`, means of auc, log_loss and of `MEANS`, medians of `TIMES`, `per_thousand` (seconds
+    to predict a thousand test rows), and `auc_low`, `auc_high`,
     `log_loss_low`, `log_loss_high`: a 95 % interval for the mean over all subsets and all users. Other revisions of a system or its data
     stay rows of their own (`current`).
     With one seed the interval can only speak of users; `seeds` says so.
@@ -47,8 +48,12 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             row[f"{metric}_low"], row[f"{metric}_high"] = np.clip([row[metric] - half, row[metric] + half], 0, HIGHEST[metric])
         rows.append(row | group[MEANS].mean().to_dict() | group[TIMES].median().to_dict())
     intervals = [f"{metric}{end}" for metric in ("auc", "log_loss") for end in ("", "_low", "_high")]
-    table = pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS, *TIMES])
+    table = _with_rate(pd.DataFrame(rows, columns=[*POINT, "seeds", *intervals, *MEANS, *TIMES]))
     return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
+
+
+def _with_rate(points: pd.DataFrame) -> pd.DataFrame:
+    return points.assign(per_thousand=1000 * points["predict_seconds"] / points["test_rows"])
 
 
 def widest(points: pd.DataFrame) -> pd.DataFrame:
@@ -148,7 +153,7 @@ def on_one_machine(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     preferred = pairs.sort_values(["systems", "machine"]).drop_duplicates(["system", "variant"], keep="last")
     cells = cells.merge(preferred[["system", "variant", "machine"]], on=["system", "variant", "machine"])
     medians = cells.groupby(["system", "variant", "machine"], as_index=False)[times].median()
-    return points.drop(columns=times).merge(medians, on=["system", "variant"])
+    return _with_rate(points.drop(columns=times).merge(medians, on=["system", "variant"]))
 
 
 def settings_by_validation(store: ResultStore, cells: pd.DataFrame) -> pd.DataFrame:

@@ -50,6 +50,7 @@ def test_times_are_medians_and_the_rest_means():
     """One busy minute is most of a mean."""
     (row,) = summarise(cells(**{name: [1.0, 2.0, 9.0] for name in (*MEANS, *TIMES)})).to_dict("records")
     assert [row[name] for name in TIMES] == [2.0] * len(TIMES) and [row[name] for name in MEANS] == [4.0] * len(MEANS)
+    assert row["per_thousand"] == 1000 * 2.0 / 100
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,8 @@ def test_times_are_of_one_machine():
     rows = [("a", 0, "big", 1.0), ("a", 1, "big", 3.0), ("a", 2, "small", 99.0)]
     rows += [("b", 0, "small", 7.0), ("c", 0, "big", 5.0), ("d", 0, "big", 6.0)]
     cells = pd.DataFrame(rows, columns=["system", "seed", "machine", "predict_seconds"]).assign(variant="", fit_seconds=2.0)
-    points = pd.DataFrame({"system": list("abcd"), "variant": "", "fit_seconds": 0.0, "predict_seconds": 0.0, "auc": 0.7})
+    points = pd.DataFrame({"system": list("abcd"), "variant": "", "fit_seconds": 0.0, "predict_seconds": 0.0, "test_rows": 500})
     found = on_one_machine(points, cells).set_index("system")
     assert found["predict_seconds"].to_dict() == {"a": 2.0, "b": 7.0, "c": 5.0, "d": 6.0}
     assert found["machine"].to_dict() == {"a": "big", "b": "small", "c": "big", "d": "big"}
+    assert found["per_thousand"].to_dict() == {"a": 4.0, "b": 14.0, "c": 10.0, "d": 12.0}

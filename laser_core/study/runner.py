@@ -11,7 +11,7 @@ from typing import Any
 
 from laser_core import datasets
 from laser_core.errors import DataError, FaultError
-from laser_core.progress import Progress, no_progress
+from laser_core.progress import FINE, Progress, no_progress
 from laser_core.study import cell as cells
 from laser_core.study import versions, worker
 from laser_core.study.engine import Engine, LocalEngine
@@ -56,7 +56,7 @@ def run(
 
     Args:
         jobs: Threads to use; None takes what `default_jobs` says. A cell takes one unless its study says more.
-        progress: Called with (what goes on and how long it will take, cells finished, cells in all).
+        progress: Called with (what goes on and how long it will take, how much is done, how much there is), `FINE` steps a cell.
         engine: Where to compute; None takes worker processes on this machine.
 
     Raises:
@@ -115,6 +115,38 @@ def _note_what_cannot_run(planned: list[Planned], retry: bool, outcome: Outcome)
     outcome.problems += [f"{count} {'cell' if count == 1 else 'cells'}: {reason}" for reason, count in reasons.items()]
 
 
+@dataclass
+class _Running:
+    """A cell that is being computed, and how far it is."""
+
+    entry: Planned
+    begun: float = field(default_factory=lambda: time.monotonic())
+    doing: str = "starting"
+    share: float = 0.0
+    """of the step it is at, such as fitting or scoring"""
+    heard: float = 0.0
+    first: tuple[float, float] = (0.0, 0.0)
+    """when that step was heard of first, and its share then"""
+
+    def hear(self, message: str, done: int, total: int) -> None:
+        """What its worker tells."""
+        share, self.heard = done / total if total else 0.0, time.monotonic()
+        if share < self.share or not self.first[0]:
+            self.first = self.heard, share
+        self.doing, self.share = f"{message} {share:.0%}" if total else message, share
+
+    def seconds_left(self, expected: float) -> float:
+        """What such cells are expected to take less what this one had, at least what its step still takes at the pace it had so far."""
+        now, (since, share) = time.monotonic(), self.first
+        pace = (self.heard - since) / (self.share - share) if self.share > share else 0.0
+        return max(0.0, expected - (now - self.begun), pace * (1 - self.share) - (now - self.heard))
+
+    def part_done(self, expected: float) -> float:
+        """How much of it is done, from 0 to .95: what is overdue is not finished."""
+        had, left = time.monotonic() - self.begun, self.seconds_left(expected)
+        return min(0.95, had / (had + left)) if had else 0.0
+
+
 class _Run:
     """The loop of one run: what waits, what is being computed, what another runner is at."""
 
@@ -131,16 +163,15 @@ class _Run:
     ) -> None:
         self.todo, self.total, self.store, self.engine = todo, total, store, engine
         self.progress, self.retry, self.profile, self.outcome = progress, retry, profile, outcome
-        self.running: dict[int, Planned] = {}
-        self.started: dict[int, float] = {}
+        self.running: dict[int, _Running] = {}
         self.elsewhere: list[tuple[float, Planned]] = []
-        self.doing: dict[int, str] = {}
         self.tries: dict[str, int] = {}
         self.overdue: set[int] = set()
         self.given_up: dict[str, str] = {}
         self.left_out: dict[str, int] = {}
         self.speed = Speed(store.cells())
         self.number = 0
+        self.told = 0
 
     def to_the_end(self) -> None:
         while self.todo or self.running or self.elsewhere:
@@ -156,7 +187,7 @@ class _Run:
             self.outcome.problems.append(f"{count} more {'cell' if count == 1 else 'cells'} of {system}: {self.given_up[system]}")
 
     def _room_for(self, entry: Planned) -> bool:
-        taken = sum(min(other.cell.threads, self.engine.slots) for other in self.running.values())
+        taken = sum(min(other.entry.cell.threads, self.engine.slots) for other in self.running.values())
         return taken + min(entry.cell.threads, self.engine.slots) <= self.engine.slots
 
     def _start(self, entry: Planned) -> None:
@@ -165,7 +196,7 @@ class _Run:
             self.outcome.left += 1
             return
         self.number += 1
-        self.running[self.number], self.started[self.number] = entry, time.monotonic()
+        self.running[self.number] = _Running(entry)
         self.engine.submit(self.number, worker.job(entry.cell, entry.identity, self.store, self.retry, self.profile))
 
     def _look_again(self) -> None:
@@ -175,20 +206,18 @@ class _Run:
         self.elsewhere = [(due, entry) for due, entry in self.elsewhere if due > now]
 
     def _end_what_takes_too_long(self) -> None:
-        for number, entry in self.running.items():
-            if 0 < entry.cell.seconds < time.monotonic() - self.started[number] and number not in self.overdue:
+        for number, at in self.running.items():
+            if 0 < at.entry.cell.seconds < time.monotonic() - at.begun and number not in self.overdue:
                 self.overdue.add(number)
                 self.engine.cancel(number)
 
     def _take(self, number: int, answer: dict[str, Any]) -> None:
         """What a worker says about a cell."""
-        entry, state = self.running[number], answer["state"]
+        entry, state = self.running[number].entry, answer["state"]
         if state == "progress":
-            share = f" {answer['done'] / answer['total']:.0%}" if answer["total"] else ""
-            self.doing[number] = answer["message"] + share
+            self.running[number].hear(answer["message"], answer["done"], answer["total"])
             return
-        del self.running[number], self.started[number]
-        self.doing.pop(number, None)
+        del self.running[number]
         if state == "done":
             self.outcome.computed += 1
             self.speed.learn(entry.cell, answer["seconds"])
@@ -223,16 +252,12 @@ class _Run:
     def _tell(self) -> None:
         finished = self.outcome.computed + self.outcome.present + self.outcome.failed + self.outcome.left
         ahead = sum(self.speed.seconds(entry.cell) for entry in (*self.todo, *(entry for _, entry in self.elsewhere)))
-        ahead += sum(
-            max(0.0, self.speed.seconds(entry.cell) - time.monotonic() + self.started[number]) for number, entry in self.running.items()
-        )
-        doing = [
-            f"{entry.cell.system} N={entry.cell.shots} seed {entry.cell.seed} ({self.doing.get(number, 'starting')})"
-            for number, entry in self.running.items()
-        ]
-        self.progress(
-            f"about {duration(ahead / self.engine.slots)} left: {', '.join(doing) or 'another run is at it'}", finished, self.total
-        )
+        expected = [(at, self.speed.seconds(at.entry.cell)) for at in self.running.values()]
+        ahead += sum(at.seconds_left(seconds) for at, seconds in expected)
+        self.told = max(self.told, int(FINE * (finished + sum(at.part_done(seconds) for at, seconds in expected))))
+        doing = [f"{at.entry.cell.system} N={at.entry.cell.shots} seed {at.entry.cell.seed} ({at.doing})" for at in self.running.values()]
+        words = f"about {duration(ahead / self.engine.slots)} left: {', '.join(doing) or 'another run is at it'}"
+        self.progress(words, self.told, FINE * self.total)
 
 
 def _as_optioned(cell: Cell) -> str:

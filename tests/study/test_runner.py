@@ -17,6 +17,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -90,6 +91,31 @@ def undisturbed(small, registry, tmp_path):
     return fingerprints(tmp_path / "undisturbed")
 
 
+def test_how_far_a_cell_is_is_told_by_what_is_expected_and_by_its_own_pace(monkeypatch):
+    """Expected are 100 seconds. It reads for 400, and then a second step begins."""
+    clock = [1000.0]
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    at = runner._Running(entry=None)
+    assert (at.seconds_left(100.0), at.part_done(100.0), at.doing) == (100.0, 0.0, "starting")
+    clock[0] = 1010.0
+    at.hear("reading", 0, 200)
+    assert (at.seconds_left(100.0), at.part_done(100.0)) == (90.0, 0.1), "its pace is not known yet"
+    clock[0] = 1050.0
+    at.hear("reading", 20, 200)
+    assert at.seconds_left(100.0) == pytest.approx(360), "40 seconds a tenth" and at.doing == "reading 10%"
+    clock[0] = 1060.0
+    assert at.seconds_left(100.0) == pytest.approx(350) and at.part_done(100.0) == pytest.approx(60 / 410)
+    clock[0] = 1410.0
+    at.hear("reading", 200, 200)
+    assert at.seconds_left(100.0) == 0 and at.part_done(100.0) == 0.95
+    at.hear("scoring", 1, 10)
+    clock[0] = 1420.0
+    at.hear("scoring", 6, 10)
+    assert at.seconds_left(100.0) == pytest.approx(8), "20 seconds a whole" and at.doing == "scoring 60%"
+    at.hear("writing", 0, 0)
+    assert at.seconds_left(100.0) == 0 and at.doing == "writing"
+
+
 def test_a_study_runs_once_and_then_is_there(undisturbed, tmp_path):
     told = []
     store = ResultStore(tmp_path / "store")
@@ -99,6 +125,8 @@ def test_a_study_runs_once_and_then_is_there(undisturbed, tmp_path):
     assert sorted(fake.log_lines()) == sorted(f"{shots} {seed}" for shots in (64, 128) for seed in (0, 1, 2))
     assert "left: fake N=64 seed 0 (" in (words := " ".join(message for message, _, _ in told)) and "(fitting 0%)" in words
     assert [entry[1] for entry in told] == sorted(entry[1] for entry in told)
+
+    assert told[0][2] == 0 and {entry[2] for entry in told[1:]} == {6000} and told[-1][1] >= 5000
 
     assert fingerprints(store.folder) == undisturbed
     assert not list((store.folder / ".claims").iterdir())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from laser_core.knowledge.store import VectorStore, kept_at
 from laser_core.lm import backbones
+from laser_core.lm.halving import halving, within_memory
 from laser_core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -56,18 +57,28 @@ def is_stored(name: str, texts: Sequence[str]) -> bool:
 
 def compute(name: str, texts: Sequence[str], max_tokens: int) -> Iterator[tuple[list[str], np.ndarray]]:
     """Pass by pass: some of the texts, and their (texts, size) mean last hidden states."""
-    import torch
-
     model = _open(name)
     most = min(max_tokens, backbones.context(name) // _ROUND * _ROUND)  # what is padded must fit too
     tokens = [encoding.ids[:most] for encoding in backbones.tokenizer(name).encode_batch(list(texts))]
+    size = _PASS
+    for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
+        ids, real = padded([tokens[number] for number in group], _PASS, width)
+        with within_memory("take a smaller backbone, or set a smaller max_tokens"):
+            means, size = halving(partial(_means, model, ids.to(model.device), real.to(model.device)), size, _PASS)
+        yield [texts[number] for number in group], means[: len(group)]
+
+
+def _means(model: torch.nn.Module, ids: torch.Tensor, real: torch.Tensor, most: int) -> np.ndarray:
+    """(texts, size) mean last hidden states of (texts, width) token ids, `most` texts at once."""
+    import torch
+
+    means = []
     with torch.inference_mode():
-        for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
-            ids, real = padded([tokens[number] for number in group], _PASS, width)
-            states = model(input_ids=ids.to(model.device), attention_mask=real.to(model.device)).last_hidden_state  # (pass, width, size)
-            weight = real.to(model.device, torch.float32)[..., None]
-            means = (states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)  # (pass, size)
-            yield [texts[number] for number in group], means[: len(group)].cpu().numpy()
+        for own, mask in zip(ids.split(most), real.split(most), strict=True):
+            states = model(input_ids=own, attention_mask=mask).last_hidden_state  # (most, width, size)
+            weight = mask.float()[..., None]
+            means.append((states.float() * weight).sum(1) / weight.sum(1).clamp(min=1))
+    return torch.cat(means).cpu().numpy()
 
 
 def passes(lengths: Sequence[int], size: int, step: int) -> Iterator[tuple[list[int], int]]:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from filelock import FileLock
 from laser_core.knowledge.encoder import padded, passes
 from laser_core.knowledge.store import kept_at
 from laser_core.lm import backbones
+from laser_core.lm.halving import halving, within_memory
 from laser_core.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -78,14 +79,23 @@ def _write(name: str, prompts: Sequence[str], max_tokens: int) -> Iterator[list[
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
     tokens = [encoding.ids for encoding in tokenizer.encode_batch([chat.format(prompt=prompt) for prompt in prompts])]
+    size = _PASS
+
+    def go_on(ids: torch.Tensor, real: torch.Tensor, most: int) -> list[list[int]]:
+        more = {"max_new_tokens": max_tokens, "do_sample": False, "pad_token_id": ends[0]}
+        parts = zip(ids.split(most), real.split(most), strict=True)
+        with torch.inference_mode():
+            new = [model.generate(input_ids=own, attention_mask=mask, **more) for own, mask in parts]
+        return [row[ids.shape[1] :] for part in new for row in part.tolist()]
+
     for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
         began = time.perf_counter()
         ids, real = (part.to(model.device) for part in padded([tokens[number] for number in group], _PASS, width, left=True))
-        with torch.inference_mode():
-            new = model.generate(input_ids=ids, attention_mask=real, max_new_tokens=max_tokens, do_sample=False, pad_token_id=ends[0])
+        with within_memory("take a smaller backbone, or set a smaller max_tokens"):
+            rows, size = halving(partial(go_on, ids, real), size, _PASS)
         seconds = (time.perf_counter() - began) / len(group)
         entries = []
-        for number, row in zip(group, new[:, width:].tolist(), strict=False):
+        for number, row in zip(group, rows, strict=False):
             own = list(itertools.takewhile(lambda token: token not in ends, row))
             text = _whole(tokenizer.decode(own))
             entries.append({"prompt": prompts[number], "text": text, "tokens": len(own), "seconds": round(seconds, 3)})

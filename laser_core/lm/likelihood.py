@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from laser_core.knowledge.encoder import padded, passes
 from laser_core.knowledge.generate import open_decoder
 from laser_core.lm import backbones
+from laser_core.lm.halving import halving, within_memory
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +46,11 @@ def likelihoods(name: str, before: Sequence[str], after: Sequence[str], shared: 
     head = model.get_output_embeddings()
     with torch.inference_mode():
         kept = _read(model, tokenizer.encode(shared).ids) if shared else None
+        size = _PASS
         for group, width in passes([len(ids) for ids in tokens], _PASS, _ROUND):
             ids, real = (part.to(model.device) for part in padded([tokens[number] for number in group], _PASS, width))
-            states = _states(model, ids, real, kept)  # (pass, width, size)
+            with within_memory("take a smaller backbone"):
+                states, size = halving(partial(_states, model, ids, real, kept), size, _PASS)  # (pass, width, size)
             means = []
             for row, number in enumerate(group):
                 last = len(tokens[number])
@@ -63,13 +67,21 @@ def _read(model: torch.nn.Module, tokens: Sequence[int]) -> Cache:
     return model.base_model(input_ids=torch.tensor([tokens], device=model.device), use_cache=True).past_key_values
 
 
-def _states(model: torch.nn.Module, ids: torch.Tensor, real: torch.Tensor, kept: Cache | None) -> torch.Tensor:
-    """(pass, width, size) last hidden states, after what was read before (padding comes last, so that nothing real sees it)."""
+def _states(model: torch.nn.Module, ids: torch.Tensor, real: torch.Tensor, kept: Cache | None, most: int) -> torch.Tensor:
+    """(pass, width, size) last hidden states, after what was read before (padding comes last, so that nothing real sees it).
+
+    Args:
+        most: Texts at once.
+    """
     import torch
 
-    if kept is None:
-        return model.base_model(input_ids=ids, attention_mask=real).last_hidden_state
-    past = copy.deepcopy(kept)  # it grows while it is used
-    past.batch_repeat_interleave(len(ids))
-    place = torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1) + kept.get_seq_length()
-    return model.base_model(input_ids=ids, position_ids=place, past_key_values=past, use_cache=True).last_hidden_state
+    states = []
+    for own, mask in zip(ids.split(most), real.split(most), strict=True):
+        if kept is None:
+            states.append(model.base_model(input_ids=own, attention_mask=mask).last_hidden_state)
+            continue
+        past = copy.deepcopy(kept)  # it grows while it is used
+        past.batch_repeat_interleave(len(own))
+        place = torch.arange(own.shape[1], device=own.device).expand(len(own), -1) + kept.get_seq_length()
+        states.append(model.base_model(input_ids=own, position_ids=place, past_key_values=past, use_cache=True).last_hidden_state)
+    return torch.cat(states)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.errors import UserError
 from laser_core.lm import backbones
+from laser_core.lm.halving import halving
 from laser_core.lm.text_classifier import Sample, TextClassifier, TextModel, TextOptions, computing, descend, padded
 from laser_core.lm.texts import Reader, Text, earlier_ratings, item_fields, user_fields
 from laser_core.progress import Progress
@@ -97,29 +98,42 @@ class PTab(TextClassifier):
         marks = np.array([*reader.before, *reader.after])
         weights = {id(weight): weight for weight in [*body.parameters(), *head.to(device).parameters()] if weight.requires_grad}
         losses: list[float] = []
-        tokens = 0
+        batch = min(options.batch_size, len(samples))
+        tokens, size = 0, batch
 
         def loss(numbers: np.ndarray) -> float:
-            nonlocal tokens
+            nonlocal tokens, size
             texts = [samples[number][0] for number in numbers]
-            chosen, changed = zip(*(masked(ids, marks, mask, vocabulary, options.mask_share, generator) for ids in texts), strict=True)
-            ids, real = padded(changed, max(map(len, texts)), device)
-            asked, _ = padded(chosen, max(map(len, texts)), device)  # (texts, length) 1 where a token is to be told
-            truth, _ = padded(texts, max(map(len, texts)), device)
-            with computing(device, self.dtype_):
-                states = body(input_ids=ids, attention_mask=real).last_hidden_state  # (texts, length, size)
-                scores = head(states[asked.bool()])  # (asked, words)
-            value = nn.functional.cross_entropy(scores.float(), truth[asked.bool()])
-            value.backward()
+            drawn = [masked(ids, marks, mask, vocabulary, options.mask_share, generator) for ids in texts]
+            total, size = halving(lambda most: gradients(texts, drawn, most), size, batch)
             tokens += sum(map(len, texts))
-            return value.item()
+            return total
+
+        def gradients(texts: list[np.ndarray], drawn: list[tuple[np.ndarray, np.ndarray]], most: int) -> float:
+            for weight in weights.values():
+                weight.grad = None  # of a pass before memory gave out
+            total, every = 0.0, sum(int(chosen.sum()) for chosen, _ in drawn)
+            for begin in range(0, len(texts), most):
+                own = slice(begin, begin + most)
+                width = max(map(len, texts[own]))
+                chosen, changed = zip(*drawn[own], strict=True)
+                ids, real = padded(changed, width, device)
+                asked, _ = padded(chosen, width, device)  # (texts, length) 1 where a token is to be told
+                truth, _ = padded(texts[own], width, device)
+                with computing(device, self.dtype_):
+                    states = body(input_ids=ids, attention_mask=real).last_hidden_state  # (texts, length, size)
+                    scores = head(states[asked.bool()])  # (asked, words)
+                told = truth[asked.bool()]
+                part = nn.functional.cross_entropy(scores.float(), told) * (len(told) / every)
+                part.backward()
+                total += part.item()
+            return total
 
         def after(step: int, value: float) -> bool:
             losses.append(value)
             progress(f"masked-language adaptation, loss {value:.3f}", step, steps)
             return False
 
-        batch = min(options.batch_size, len(samples))
         steps = options.adapt_epochs * -(-len(samples) // batch)
         self.model_.train(), head.train()
         groups = [{"params": list(weights.values()), "lr": options.adapt_learning_rate}]

@@ -9,7 +9,6 @@ the batch nor the order nor the neighbours of a prompt change its probability.
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,13 +19,13 @@ import torch
 from torch import nn
 
 from laser_core.errors import FaultError, UserError
+from laser_core.lm.halving import halving, out_of_memory
 from laser_core.lm.processes import team
 from laser_core.lm.prompts import Prompt
 
 if TYPE_CHECKING:
     from transformers import Cache
 
-log = logging.getLogger("laser")
 _ROUND = 64  # on a GPU lengths are rounded up to a multiple of this
 _ALIKE = 0.05  # a difference of this share is rounding, in bf16 and with few bits too
 
@@ -214,18 +213,13 @@ def log_odds(
     Raises:
         FaultError: Memory does not suffice.
     """
+    alone = size == 1 or team().size > 1  # of several processes, one that goes back would be waited for
     try:
-        return _log_odds(model, encoded, size, done)
+        if alone:
+            return _log_odds(model, encoded, size, done)
+        return halving(lambda most: _log_odds(model, encoded, most, done), size)[0]
     except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        if size == 1 or team().size > 1:
-            raise no_memory(size) from None
-    log.warning("out of memory: passes of %d prompts instead of %d", size // 2, size)
-    try:
-        return _log_odds(model, encoded, size // 2, done)
-    except RuntimeError as error:
-        raise (no_memory(size // 2) if out_of_memory(error) else error) from None
+        raise (no_memory(size if alone else size // 2) if out_of_memory(error) else error) from None
 
 
 @torch.inference_mode()
@@ -239,11 +233,6 @@ def _log_odds(model: AnswerModel, encoded: Sequence[Encoded], size: int, done: C
         done(min(len(found) * team().size, len(encoded)))
     found = team().gathered(found)
     return [found[number] for number in range(len(encoded))]
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch says that memory does not suffice, on a GPU or not."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def no_memory(size: int) -> FaultError:
@@ -264,15 +253,26 @@ def shared_log_odds(model: AnswerModel, encoded: Sequence[Encoded], size: int = 
     `log_odds` itself.
 
     Args:
-        size: Texts that go on at once.
+        size: Texts that go on at once; half as many where memory does not suffice, and a warning says so.
+
+    Raises:
+        FaultError: Memory does not suffice for half as many either.
     """
     prefix = shared_tokens(encoded)
     if len(encoded) < 2 or prefix * (len(encoded) - 1) < sum(len(text.tokens) for text in encoded) / 4:
         return log_odds(model, encoded, 1 if model.device.type == "cpu" else size)
     model.eval()
-    beginning = torch.from_numpy(encoded[0].tokens[None, :prefix]).to(model.device)
-    kept = model.body(input_ids=beginning, use_cache=True).past_key_values
     rest = [Encoded(text.tokens[prefix:], text.places - prefix, text.events) for text in encoded]
+    try:
+        beginning = torch.from_numpy(encoded[0].tokens[None, :prefix]).to(model.device)
+        kept = model.body(input_ids=beginning, use_cache=True).past_key_values
+        return halving(lambda most: _go_on(model, kept, rest, most), size)[0]
+    except RuntimeError as error:
+        raise (no_memory(size // 2) if out_of_memory(error) else error) from None
+
+
+def _go_on(model: AnswerModel, kept: Cache, rest: Sequence[Encoded], size: int) -> list[np.ndarray]:
+    """Log-odds of texts that go on from the keys and values of what they share."""
     result: list[np.ndarray] = [np.zeros(0)] * len(rest)
     order = np.argsort([len(text.tokens) for text in rest], kind="stable")
     for begin in range(0, len(order), size):

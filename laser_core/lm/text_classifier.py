@@ -8,13 +8,12 @@ Scoring reads every distinct text once: many samples of one item share its vecto
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -24,48 +23,20 @@ from torch import Tensor, nn
 
 from laser_core.datasets.dataset import CTRDataset
 from laser_core.device import torch_device
-from laser_core.errors import FaultError
 from laser_core.lm import backbones
-from laser_core.lm.scoring import grouped, out_of_memory
+from laser_core.lm.halving import halving, within_memory
+from laser_core.lm.scoring import grouped
 from laser_core.lm.texts import Reader, Text
 from laser_core.lm.tuning import NoNumberError, check_blocks, check_numbers, restore, trainable
 from laser_core.metrics.ranking import log_loss_of_odds
 from laser_core.progress import Progress, no_progress
 from laser_core.recommender import Recommender, check_both_classes, check_options, evenly
 
-log = logging.getLogger("laser")
-T = TypeVar("T")
 Sample = tuple[np.ndarray, ...]
 """the tokens of each of a sample's texts"""
 _PIECE = 8  # samples that pass through the model at once in training, texts of a GPU's pass in scoring
 _ROUND = 32  # on a GPU lengths are rounded up to a multiple of this
-
-
-@contextlib.contextmanager
-def within_memory() -> Iterator[None]:
-    """Say it in one line where memory does not suffice.
-
-    Raises:
-        FaultError: It does not.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        remedy = "set a smaller max_tokens or history, learn fewer blocks (top_blocks), or take a smaller backbone"
-        raise FaultError(f"out of memory: {remedy}") from None
-
-
-def halving(work: Callable[[int], T], size: int) -> tuple[T, int]:
-    """What some work gives with passes of `size` texts, and that size; where memory does not suffice, passes of half of `_PIECE`, once."""
-    try:
-        return work(size), size
-    except RuntimeError as error:
-        if not out_of_memory(error) or size < _PIECE:
-            raise
-    log.warning("out of memory: passes of %d texts instead of %d", size // 2, size)
-    return halving(work, size // 2)
+_REMEDY = "set a smaller max_tokens or history, learn fewer blocks (top_blocks), or take a smaller backbone"
 
 
 @dataclass(frozen=True)
@@ -161,7 +132,7 @@ class TextClassifier(Recommender):
 
     # ---- learning and scoring --------------------------------------------------------------------------------------------------------
 
-    @within_memory()
+    @within_memory(_REMEDY)
     def fit(self, dataset: CTRDataset, rows: np.ndarray, valid_rows: np.ndarray, seed: int = 0, progress: Progress = no_progress) -> Self:
         """Fine-tune on the labels of `rows`, keep the check with the lowest log loss on `valid_rows`.
 
@@ -186,7 +157,7 @@ class TextClassifier(Recommender):
         self.cost_ = {"fit_tokens": self.curve_[-1]["tokens"], **more}
         return self
 
-    @within_memory()
+    @within_memory(_REMEDY)
     def predict(self, dataset: CTRDataset, rows: np.ndarray, progress: Progress = no_progress) -> np.ndarray:
         """(rows,) float64 probabilities of a positive label.
 
@@ -208,7 +179,7 @@ class TextClassifier(Recommender):
     def _encode(self, dataset: CTRDataset, rows: np.ndarray, reader: Reader) -> list[Sample]:
         return [tuple(reader.tokens(text) for text in self.texts(dataset, int(row))) for row in rows]
 
-    @within_memory()
+    @within_memory(_REMEDY)
     def _open(self, progress: Progress) -> Reader:
         """Bring the backbone here and build the model on it."""
         progress("opening the language model", 0, 0)
@@ -321,7 +292,7 @@ def train(
 
     def loss(numbers: np.ndarray) -> float:
         nonlocal tokens, size
-        total, size = halving(lambda most: gradients(numbers, most), size)
+        total, size = halving(lambda most: gradients(numbers, most), size, _PIECE)
         tokens += sum(len(ids) for number in numbers for ids in samples[number])
         return total
 

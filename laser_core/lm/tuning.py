@@ -24,8 +24,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from laser_core.errors import DataError, FaultError, UserError
+from laser_core.lm.halving import out_of_memory
 from laser_core.lm.processes import fill, team, whole
-from laser_core.lm.scoring import AnswerModel, Encoded, no_memory, out_of_memory, passes, stack
+from laser_core.lm.scoring import AnswerModel, Encoded, no_memory, passes, stack
 from laser_core.progress import Progress, no_progress
 
 NOTE_SECONDS = 30  # between two checkpoints: a kill loses at most that much

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from laser_core import systems
 from laser_core.errors import DataError, FaultError, UserError
 from laser_core.lm import text_classifier
+from laser_core.lm.halving import halving
 from laser_core.lm.texts import Reader, Text
 from laser_core.recommender import make_options
 from tests.lm.tiny_encoders import make_bert, make_t5, turned
@@ -303,7 +304,7 @@ def test_scoring_out_of_memory_halves_the_passes_once_and_says_so(fitted, shelf,
     own = model.model_.read
     monkeypatch.setattr(model.model_, "read", own)
     tried = starve(model.model_, 4)
-    (odds, *counts), size = text_classifier.halving(lambda size: model._read(samples, size, lambda *_: None), 8)
+    (odds, *counts), size = halving(lambda size: model._read(samples, size, lambda *_: None), 8)
     np.testing.assert_array_equal(odds, expected)
     assert (size, counts, tried[0], set(tried[1:])) == (4, [texts, tokens], 8, {4})
     assert "out of memory: passes of 4 texts instead of 8" in caplog.text

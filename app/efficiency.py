@@ -34,7 +34,7 @@ from shared import (
 from state import choose, choose_many, switch
 
 from laser_core import figures
-from laser_core.study import contrast, summary
+from laser_core.study import learning_curves, summary
 from laser_core.systems import SYSTEMS
 
 heading(
@@ -99,7 +99,7 @@ if x == "price":
 
 @st.cache_data(show_spinner="Drawing curves …", max_entries=256)
 def pair_needs(origin: str, pair: pd.DataFrame, one: tuple[str, str], baseline: tuple[str, str]) -> pd.DataFrame:
-    return contrast.pair_needs(lambda key: contrast.auc_draws(record(origin, key)), pair, one, baseline)
+    return learning_curves.pair_needs(lambda key: learning_curves.auc_draws(record(origin, key)), pair, one, baseline)
 
 
 def needs(baseline: tuple[str, str]) -> tuple[pd.DataFrame, list[str]]:

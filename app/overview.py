@@ -38,7 +38,7 @@ from state import go as go_to
 from laser_core import figures
 from laser_core.errors import FaultError
 from laser_core.metrics import Interval
-from laser_core.study import contrast, summary
+from laser_core.study import contrast, learning_curves, summary
 from laser_core.systems import SYSTEMS
 
 QUESTION = "Do large language models make recommenders sample-efficient?"
@@ -90,7 +90,10 @@ def all_verdicts(origin: str, cells: pd.DataFrame) -> tuple[pd.DataFrame, list[s
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def labels_to_equal(origin: str, cells: pd.DataFrame, found: contrast.Verdict) -> tuple[Interval, np.ndarray] | None:
-    return contrast.labels_to_equal(partial(predictions, origin), lambda key: contrast.auc_draws(record(origin, key)), cells, found)
+    def draws(key: str) -> np.ndarray:
+        return learning_curves.auc_draws(record(origin, key))
+
+    return learning_curves.labels_to_equal(partial(predictions, origin), draws, cells, found)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

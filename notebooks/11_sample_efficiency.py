@@ -18,7 +18,7 @@ import pandas as pd
 from lesson import cells, draws, gap, profile, results, show, tell
 
 from laser_core import datasets, figures, metrics
-from laser_core.study import contrast, paper
+from laser_core.study import contrast, learning_curves, paper
 from laser_core.systems import SYSTEMS
 
 DATASET, PLAIN = "ml-1m", "statistics=false"
@@ -60,11 +60,11 @@ def curve(system, variant="", dataset=DATASET):
     """A system's curve with its bootstrap over seeds and test users; None where it has no two points."""
     own = cells().query("dataset == @dataset and system == @system and variant == @variant")
     own = own[own["test_rows"] == own["test_rows"].max()]
-    return contrast.curve(draws, own) if own["train_rows"].nunique() > 1 else None
+    return learning_curves.curve(draws, own) if own["train_rows"].nunique() > 1 else None
 
 
 enriched, plain = curve("sim"), curve("sim", PLAIN)
-needs = contrast.label_needs(enriched, plain)
+needs = learning_curves.label_needs(enriched, plain)
 by_lines = [
     labels_needed(plain.shots, plain.mean, value) / n for n, value in zip(enriched.shots, enriched.mean, strict=True)
 ]
@@ -115,7 +115,7 @@ print(
     "labels (straight lines between three points)"
 )
 for system, variant in (("sim", PLAIN), ("sim", ""), ("lightgbm", ""), ("stats-lr", ""), ("ease-lr", "")):
-    found = contrast.labels_to_match(cells().query("dataset == @DATASET"), (system, variant), target)
+    found = learning_curves.labels_to_match(cells().query("dataset == @DATASET"), (system, variant), target)
     words = (
         "more labels than there are" if np.isinf(found) else f"{found:,.0f} labels, {found / shots:.0f} times as many"
     )
@@ -135,7 +135,7 @@ laser = curve("laser-crm")
 if laser is None:
     print("LLM+CRM: not run. To run it: laser study run laser-crm-ml-1m")
 else:
-    of_laser = contrast.label_needs(laser, enriched)
+    of_laser = learning_curves.label_needs(laser, enriched)
     for at in of_laser[of_laser["question"] == "multiplier"].itertuples():
         word = "more than one" if at.low > 1 else "less than one" if at.high < 1 else "one is within the interval"
         print(f"N = {at.shots:7,}: data multiplier {at.value:.2f} [{at.low:.2f}; {at.high:.2f}], {word}")
@@ -254,7 +254,7 @@ pd.DataFrame(areas).T.round(4).sort_values("mean AUC over log N", ascending=Fals
 # - Intervals over seeds *and* test users, curves monotone; infinity and zero are findings.
 # - Say whether N counts samples or labels seen, and what is left without the titles.
 #
-# For real: [`efficiency.py`](../laser_core/metrics/efficiency.py), [`contrast.py`](../laser_core/study/contrast.py),
+# For real: [`efficiency.py`](../laser_core/metrics/efficiency.py), [`learning_curves.py`](../laser_core/study/learning_curves.py),
 # [`summary.py`](../laser_core/study/summary.py). In the dashboard: **Sample efficiency** ("Labels needed to match").
 #
 # ## Exercises

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from laser_core import figures
 from laser_core.settings import get_settings
-from laser_core.study import contrast
+from laser_core.study import learning_curves
 from laser_core.study.store import ResultStore
 from laser_core.study.summary import mean_error, student, summarise, widest
 from laser_core.systems import SYSTEMS
@@ -63,7 +63,7 @@ def results(dataset: str) -> pd.DataFrame:
 @cache
 def draws(key: str) -> np.ndarray:
     """(draws,) the bootstrap of a recorded AUC over test users; equal draws of two results redrew equal users."""
-    return contrast.auc_draws(recorded().read(key))
+    return learning_curves.auc_draws(recorded().read(key))
 
 
 def gap(one: pd.DataFrame, other: pd.DataFrame, among: tuple[int, int] = (1, 1)) -> dict[str, float | str]:

@@ -140,12 +140,12 @@ def test_what_is_said_of_nearby_and_familiar_holds(full, lesson):
 
 def test_what_is_said_of_labels_saved_holds(lesson):
     from laser_core.metrics.efficiency import isotonic, shots_needed
-    from laser_core.study import contrast
+    from laser_core.study import learning_curves
 
     cells = lesson.recorded().cells()
     cells = cells[(cells["dataset"] == "ml-1m") & (cells["test_rows"] == 97_002) & (cells["variant"] == "")]
-    ours, sim = (contrast.curve(lesson.draws, cells[cells["system"] == name]) for name in ("laser-crm", "sim"))
-    needs = contrast.label_needs(ours, sim).set_index(["question", "shots"])
+    ours, sim = (learning_curves.curve(lesson.draws, cells[cells["system"] == name]) for name in ("laser-crm", "sim"))
+    needs = learning_curves.label_needs(ours, sim).set_index(["question", "shots"])
     few, many = (256, 1024, 4096), (16384, 65536, 262144)
     times = {n: "{value:.1f} [{low:.1f}; {high:.1f}]".format(**needs.loc[("multiplier", n)]) for n in few}
     times |= {n: "{value:.2f} [{low:.2f}; {high:.2f}]".format(**needs.loc[("multiplier", n)]).replace("[0.", "[.") for n in many}

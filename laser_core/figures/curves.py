@@ -181,7 +181,7 @@ def multipliers(table: pd.DataFrame, baseline: str, note: str = "", title: str =
     """How many times as many labels a baseline needs for the same AUC, at each N; above 1 a system is the more sample-efficient.
 
     Args:
-        table: One row a (system, variant, N) with `shots`, `value`, `low`, `high`, as `laser_core.study.contrast.label_needs` gives
+        table: One row a (system, variant, N) with `shots`, `value`, `low`, `high`, as `laser_core.study.learning_curves.label_needs` gives
             them. What lies beyond the N that were measured (zero, infinity) has no point; an interval that reaches there runs off the
             picture.
         baseline: The baseline's name.

@@ -21,7 +21,7 @@ from plotly.offline import get_plotlyjs
 from laser_core import datasets, figures
 from laser_core.errors import FaultError, LaserError, UserError
 from laser_core.metrics import area_under_curve
-from laser_core.study import contrast, runner
+from laser_core.study import contrast, learning_curves, runner
 from laser_core.study.at_once import SAME_FIT
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
@@ -113,7 +113,7 @@ class _Report:
         self.asked = cells[cells["key"].isin(store.asked_at_once())]
         self.summary = summarise(cells)
         self.titles = {name: datasets.about(name).title for name in cells["dataset"].unique()}
-        self.curves = {name: contrast.curves(self._draws, cells[cells["dataset"] == name]) for name in self.titles}
+        self.curves = {name: learning_curves.curves(self._draws, cells[cells["dataset"] == name]) for name in self.titles}
         self.needs = pd.concat([self._needs(name) for name in self.titles], ignore_index=True)
 
     def page(self) -> str:
@@ -190,16 +190,16 @@ class _Report:
                     yield found
 
     def _draws(self, key: str) -> np.ndarray:
-        return contrast.auc_draws(self.record(key))
+        return learning_curves.auc_draws(self.record(key))
 
     def _needs(self, name: str) -> pd.DataFrame:
-        """Columns dataset, system, baseline, labels_seen and those of `contrast.label_needs`: each challenger of a data set against its
-        baseline. `labels_seen` is the challenger's at its own N: a prompt teaches more labels than one."""
+        """Columns dataset, system, baseline, labels_seen and those of `learning_curves.label_needs`: each challenger of a data set against
+        its baseline. `labels_seen` is the challenger's at its own N: a prompt teaches more labels than one."""
         curves, points = self.curves[name], self.summary[self.summary["dataset"] == name]
         points = points[points["test_rows"] == points["test_rows"].max()].set_index(["system", "variant", "train_rows"])["labels_seen"]
         tables = [pd.DataFrame(columns=["dataset", "system", "baseline", "question", "shots", "labels_seen", "value", "low", "high"])]
         for challenger, baseline in _pairs(curves):
-            found = contrast.label_needs(curves[challenger], curves[baseline])
+            found = learning_curves.label_needs(curves[challenger], curves[baseline])
             seen = points.loc[challenger].groupby(level=0).mean()
             found["labels_seen"] = found["shots"].map(seen).where(found["question"] == "multiplier")
             names = {"dataset": name, "system": figures.system_label(*challenger), "baseline": figures.system_label(*baseline)}

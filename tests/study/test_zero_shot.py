@@ -9,7 +9,7 @@ import pytest
 from laser_core import systems
 from laser_core.errors import UserError
 from laser_core.study import cell as cells
-from laser_core.study import contrast, planning, versions
+from laser_core.study import learning_curves, planning, versions
 from laser_core.study.spec import Cell, Grid
 from laser_core.study.store import ResultStore
 from tests.lm.tiny_models import make_model
@@ -48,8 +48,8 @@ def test_curves_begin_at_the_first_label():
         for n, auc in ((0, 0.55), (64, 0.6), (256, 0.7))
     ]
     table = pd.DataFrame(rows)
-    found = contrast.curve(lambda key: np.full(10, 0.5), table)
+    found = learning_curves.curve(lambda key: np.full(10, 0.5), table)
     assert found.shots.tolist() == [64, 256]
-    assert 64 < contrast.labels_to_match(table, ("a", ""), 0.65) < 256
+    assert 64 < learning_curves.labels_to_match(table, ("a", ""), 0.65) < 256
     with pytest.raises(UserError, match="at one N only"):
-        contrast.labels_to_match(table.iloc[:2], ("a", ""), 0.6)
+        learning_curves.labels_to_match(table.iloc[:2], ("a", ""), 0.6)

@@ -69,11 +69,11 @@ else:
         shots = choose("n", "N (labels)", all_shots, default=all_shots[-1], name=shots_name, help=figures.SHOTS_NOTE)
     table = summary.widest(points[points["shots"] == shots])
     options = readers[readers["dataset"] == dataset].drop_duplicates(["system", "variant"]).set_index(["system", "variant"])["options"]
-    used = [json.loads(options[pair]) for pair in zip(table["system"], table["variant"], strict=True)]
+    used = [json.loads(options[pair]) for pair in summary.pairs_of(table)]
     show_table(
         pd.DataFrame(
             {
-                "System": [figures.system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)],
+                "System": [figures.system_label(*pair) for pair in summary.pairs_of(table)],
                 "Backbone": [backbone_of(own) for own in used],
                 "AUC": table["auc"],
                 "Low": table["auc_low"],

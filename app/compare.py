@@ -20,7 +20,6 @@ from shared import (
     not_asked,
     not_run,
     number_column,
-    of_series,
     on_same_rows,
     open_dataset,
     options_in_words,
@@ -79,7 +78,7 @@ if shown.empty:
     st.stop()
 cells = chosen.done
 cells = cells[(cells["dataset"] == dataset) & (cells["shots"] == shots)]
-cells = summary.widest(of_series(cells, shown))
+cells = summary.widest(summary.behind(shown, cells))
 alike, read = on_same_rows(chosen.origin, cells)
 shown = summary.summarise(alike)
 measure = figures.METRICS[metric]
@@ -138,7 +137,7 @@ def scored(seed: int) -> list[figures.Scored]:
     """Labels and probabilities of the systems to draw, for one seed."""
     found = []
     drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to draw")
-    for cell in of_series(alike[alike["seed"] == seed], drawn).to_dict("records"):
+    for cell in summary.behind(drawn, alike[alike["seed"] == seed]).to_dict("records"):
         stored = read(cell["key"])
         name = figures.system_label(cell["system"], cell["variant"])
         found.append((cell["system"], name, stored["label"].to_numpy(), stored["probability"].to_numpy()))
@@ -210,7 +209,7 @@ def against_a_baseline() -> None:
     baseline = choose_series("baseline", "Baseline", best_of(("reference",)))
     drawn = choose_systems(shown, leading=shown, key="drawn", label="Systems to compare with it")  # a pair of 97,002 samples takes its time
     pairs = pd.DataFrame([*series_of(drawn).values(), baseline], columns=["system", "variant"])
-    show_gaps(of_series(cells, pairs), baseline, metric, scale)
+    show_gaps(summary.behind(pairs, cells), baseline, metric, scale)
 
 
 def inside_users() -> None:
@@ -220,11 +219,11 @@ def inside_users() -> None:
     if asked.empty:
         not_asked()
         return
-    drawn = choose_systems(of_series(at_n, asked), key="asked", label="Systems that were asked at once")
+    drawn = choose_systems(summary.behind(asked, at_n), key="asked", label="Systems that were asked at once")
     if drawn.empty:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
-    table = within_users(chosen.origin, of_series(asked, drawn))
+    table = within_users(chosen.origin, summary.behind(drawn, asked))
     st.markdown("Does a system know what one user likes more (GAUC, the marks), or only which users like much (AUC, the rings)?")
     note = f"{figures.scale_note(table, titles())} · N = {shots_name(shots)}, asked at once"
     show_figure(
@@ -239,7 +238,7 @@ def inside_users() -> None:
         f"{int(table['users'].max()):,} test users have samples of both labels; the rows are theirs.",
     )
     baseline = choose_series("baseline", "Baseline", best_of(("reference",), table, "gauc"), table)
-    show_gaps(of_series(asked, drawn), baseline, "gauc", note, within=True)
+    show_gaps(summary.behind(drawn, asked), baseline, "gauc", note, within=True)
 
 
 def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note: str, within: bool = False) -> None:
@@ -261,7 +260,7 @@ def show_gaps(cells: pd.DataFrame, baseline: tuple[str, str], metric: str, note:
     better = table["gap"] * measure.better > 0
     shown_table = pd.DataFrame(
         {
-            "System": [figures.system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)],
+            "System": [figures.system_label(*pair) for pair in summary.pairs_of(table)],
             "Gap": table["gap"],
             "Low": table["low"],
             "High": table["high"],
@@ -338,7 +337,7 @@ def slices() -> None:
     if drawn.empty:
         st.info("Nothing to draw: choose a system.", icon=":material/touch_app:")
         return
-    table = slice_table(read, of_series(alike, drawn), by)
+    table = slice_table(read, summary.behind(drawn, alike), by)
     few = int((table["samples"] < FEW).sum())
     table = table[table["samples"] >= FEW]
     counted = by in ("history", "popularity", "liking")

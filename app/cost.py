@@ -17,7 +17,6 @@ from shared import (
     machines_of,
     need_results,
     number_column,
-    of_series,
     on_same_rows,
     predictions,
     results,
@@ -83,13 +82,13 @@ def where_it_is_unsure(shown: pd.DataFrame, cells: pd.DataFrame) -> None:
         with place:
             name = choose(key, label, list(known), default=best[default], name=lambda one: figures.system_label(*known[one]))
             pair.append(known[name])
-    cheap, dear = (cells[(cells["system"] == system) & (cells["variant"] == variant)] for system, variant in pair)
+    cheap, dear = (summary.of_series(cells, series) for series in pair)
     try:
         table = routed(chosen.origin, cheap, dear)
     except LaserError as error:  # nothing in common, or the samples are not on this machine
         st.info(f"{words.markdown(str(error)[:1].upper() + str(error)[1:], 400)}.", icon=":material/touch_app:")
         return
-    first, second = (shown[(shown["system"] == system) & (shown["variant"] == variant)].iloc[0] for system, variant in pair)
+    first, second = (summary.of_series(shown, series).iloc[0] for series in pair)
     table = table.assign(per_thousand=first["per_thousand"] + table["share"] * second["per_thousand"])
     if first["machine"] != second["machine"]:
         table["per_thousand"] = None
@@ -150,7 +149,7 @@ with st.container(border=True):
 
 shown = summary.widest(points[points["shots"] == shots])
 done = chosen.done
-cells = summary.widest(of_series(done[(done["dataset"] == dataset) & (done["shots"] == shots)], shown))
+cells = summary.widest(summary.behind(shown, done[(done["dataset"] == dataset) & (done["shots"] == shots)]))
 cells = cells.assign(machine=machines_of(chosen.origin, tuple(cells["key"])))
 shown = summary.on_one_machine(shown, cells)
 shown["price"] = 1000 * shown["per_thousand"] * price_of_a_second
@@ -167,7 +166,7 @@ def rounded(value: float, digits: int) -> str:
 
 def best_of_both_sides() -> str:
     """The best system without a language model and the best with one, and what each costs; "" where there are not both."""
-    sides = [contrast.side(*pair) for pair in zip(shown["system"], shown["variant"], strict=True)]
+    sides = [contrast.side(*pair) for pair in summary.pairs_of(shown)]
     ranked = figures.METRICS[metric].best_first(shown.assign(side=sides))
     rows = [ranked[ranked["side"] == side].head(1).to_dict("records") for side in ("without", "with")]
     if not all(rows):

@@ -18,7 +18,6 @@ from shared import (
     not_asked,
     not_run,
     number_column,
-    of_series,
     options_in_words,
     paper_values,
     record,
@@ -149,12 +148,12 @@ if matching:
     if not needed.empty and metric == "auc" and x == "train_rows":
         met = needed[(needed["question"] == "match") & np.isfinite(needed["value"]) & (needed["value"] > 0)]
         met = met[met["test_rows"] == needed["test_rows"].max()]  # the line that they meet is that of the largest test set
-        matches = dict(zip(zip(met["system"], met["variant"], strict=True), met["value"], strict=True))
+        matches = dict(zip(summary.pairs_of(met), met["value"], strict=True))
 
 theirs = {name: value for name, value in known.items() if with_paper and name in set(shown["system"])}
 references = {}
 if baseline and metric == "auc":
-    own = points[(points["system"] == baseline[0]) & (points["variant"] == baseline[1])].sort_values(["test_rows", "train_rows"])
+    own = summary.of_series(points, baseline).sort_values(["test_rows", "train_rows"])
     references[f"{figures.system_label(*baseline)}, N = {shots_name(own['shots'].iloc[-1])}"] = own["auc"].iloc[-1]
 best = figures.METRICS[metric].best_first(shown).iloc[0]
 winner = f"{figures.system_label(best['system'], best['variant'])} with {figures.number(best[metric])} at N = {shots_name(best['shots'])}"
@@ -175,12 +174,12 @@ if baseline:
             "Needed are results at two or more N for the baseline and another system, on the same test rows.", icon=":material/touch_app:"
         )
     else:
-        rows, base = [], pd.DataFrame([baseline], columns=["system", "variant"])
+        rows = []
         needed = needed.assign(place=needed["system"].map(in_order(needed["system"]).index)).sort_values("place", kind="stable")
         for (system, variant), group in needed.groupby(["system", "variant"], sort=False):
             rows_of_both = group["test_rows"].iloc[0]
             on_them = measured[(measured["test_rows"] == rows_of_both) & (measured["train_rows"] > 0)]  # untuned: no place on a curve
-            own_n, base_n = (of_series(on_them, pair)["train_rows"] for pair in (group, base))
+            own_n, base_n = (summary.of_series(on_them, series)["train_rows"] for series in ((system, variant), baseline))
             row = {"System": figures.system_label(system, variant), "Test rows": rows_of_both}
             met = group[group["question"] == "match"].iloc[0]
             ends = (own_n.min(), own_n.max())
@@ -221,7 +220,7 @@ st.subheader("The figure in numbers", anchor=False)
 ordered = shown.assign(place=shown["system"].map(in_order(shown["system"]).index)).sort_values(["place", "variant", "train_rows"])
 wide = pd.DataFrame(
     {
-        "System": [figures.system_label(*pair) for pair in zip(ordered["system"], ordered["variant"], strict=True)],
+        "System": [figures.system_label(*pair) for pair in summary.pairs_of(ordered)],
         "N": [shots_name(value) for value in ordered["shots"]],
         "Labels seen": ordered["labels_seen"],
         "Value": ordered[metric],

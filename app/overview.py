@@ -22,7 +22,6 @@ from shared import (
     machines_of,
     need_results,
     not_run,
-    of_series,
     predictions,
     record,
     results,
@@ -152,7 +151,7 @@ def asked_elsewhere(cells: pd.DataFrame, found: contrast.Verdict) -> int:
     """How many systems with a language model have results at the verdict's N but not on its test rows and seeds."""
     at_n = cells[cells["shots"] == found.shots]
     there = set(map(tuple, comparable(chosen.origin, cells, found.shots)[["system", "variant"]].to_numpy()))
-    return sum(contrast.side(*place) == "with" for place in {*zip(at_n["system"], at_n["variant"], strict=True)} - there)
+    return sum(contrast.side(*place) == "with" for place in {*summary.pairs_of(at_n)} - there)
 
 
 def tile(place: Any, label: str, value: str, below: str, help: str | None = None) -> None:
@@ -221,13 +220,9 @@ def named(found: contrast.Verdict | None, ends: Ends) -> list[Pair]:
     return [*([found.with_lm, found.without_lm] if found else []), *((row["system"], row["variant"]) for row in best)]
 
 
-def of_pairs(points: pd.DataFrame, pairs: list[Pair]) -> pd.DataFrame:
-    return of_series(points, pd.DataFrame(pairs, columns=["system", "variant"]))
-
-
 def leading(points: pd.DataFrame, found: contrast.Verdict | None = None, ends: Ends | None = None) -> pd.DataFrame:
     """Few enough systems to tell apart, those that are named among them."""
-    return of_pairs(points, [*summary.leaders(points), *named(found, ends or {})])
+    return summary.of_series(points, *summary.leaders(points), *named(found, ends or {}))
 
 
 Slide = tuple[str, str, go.Figure, pd.DataFrame, str]
@@ -239,7 +234,7 @@ def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, e
     drawn, says, how = leading(points, found, ends), "Higher is better; further left is fewer labels.", ""
     if found:
         pairs = named(found, ends)
-        drawn = of_pairs(points, [*pairs, *(summary.backbone_of(*pair) for pair in pairs)])
+        drawn = summary.of_series(points, *pairs, *(summary.backbone_of(*pair) for pair in pairs))
         says = f"{headline(found, dataset)} {sentence(found)} {found.labels_differ}"
         how = f"{how_weighed(found)}\nDrawn are the systems that these slides name, and the conventional model inside an LLM+CRM."
     shown: list[Slide] = [("How many labels does each system need?", says, curves(drawn), drawn, how)]
@@ -253,8 +248,8 @@ def slides(dataset: str, points: pd.DataFrame, found: contrast.Verdict | None, e
         title = f"With {'all' if n == 'all' else shots_name(n)} label{'s' * (n != 1)}"
         shown.append((title, says, figures.comparison(leading(at_n), titles=titles()), leading(at_n), ""))
     last = leading(comparable(chosen.origin, cells, shots), found) if found else shown[-1][-1]  # language models are slow: there they are
-    drawn = of_series(points[points["shots"] == last["shots"].iloc[0]], last) if len(last) else points[:0]
-    own = summary.widest(of_series(cells[cells["shots"].isin(drawn["shots"])], drawn))
+    drawn = summary.behind(last, points[points["shots"] == last["shots"].iloc[0]]) if len(last) else points[:0]
+    own = summary.widest(summary.behind(drawn, cells[cells["shots"].isin(drawn["shots"])]))
     own = own.assign(machine=machines_of(chosen.origin, tuple(own["key"])))
     timed = summary.on_one_machine(drawn, own) if len(drawn) else drawn.assign(machine="")  # with the rows that it took this time for
     last = last.drop(columns="per_thousand").merge(timed[timed["per_thousand"] > 0][[*SAME, "per_thousand", "machine"]], on=SAME)

@@ -27,7 +27,7 @@ from shared import (
 from state import choose, choose_many, go
 
 from laser_core import figures
-from laser_core.study import planning
+from laser_core.study import planning, summary
 
 heading(
     "Runs", "Every result behind the figures: one row a cell (data set, system, options, N, seed). Choose one or two rows to look inside."
@@ -57,7 +57,7 @@ kept = kept.reset_index(drop=True)
 table = pd.DataFrame(
     {
         "Data set": kept["dataset"].map(title_of),
-        "System": [figures.system_label(*pair) for pair in zip(kept["system"], kept["variant"], strict=True)],
+        "System": [figures.system_label(*pair) for pair in summary.pairs_of(kept)],
         "N": [shots_name(value) for value in kept["shots"]],
         "Seed": kept["seed"],
         "State": kept["status"],

@@ -309,14 +309,7 @@ def choose_systems(points: pd.DataFrame, leading: pd.DataFrame | None = None, ke
         else "At first: of each kind of system the best with the fewest labels and the best with the most, and the conventional model "
         "inside an LLM+CRM. The list has the others.",
     )
-    pairs = {known[one] for one in picked}
-    return points[[pair in pairs for pair in zip(points["system"], points["variant"], strict=True)]]
-
-
-def of_series(cells: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """The results behind the rows of a summary."""
-    pairs = {*zip(points["system"], points["variant"], strict=True)}
-    return cells[[pair in pairs for pair in zip(cells["system"], cells["variant"], strict=True)]]
+    return summary.of_series(points, *(known[one] for one in picked))
 
 
 def _place(system: str) -> int:

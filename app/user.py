@@ -19,7 +19,6 @@ from shared import (
     in_order,
     need_results,
     number_column,
-    of_series,
     open_dataset,
     predictions,
     results,
@@ -134,8 +133,8 @@ with right:
     seed = choose("seed", "Seed of the subset", seeds)
 cells = summary.widest(done[(done["shots"] == shots) & (done["seed"] == seed)])
 points = chosen.summary(name)
-at_n = of_series(points[points["shots"] == shots], cells)
-cells = of_series(cells, choose_systems(at_n, leading=at_n))
+at_n = summary.behind(cells, points[points["shots"] == shots])
+cells = summary.behind(choose_systems(at_n, leading=at_n), cells)
 cells = cells.sort_values("system", key=lambda column: column.map(in_order(cells["system"]).index), kind="stable")
 
 titles_of_rows = {int(row): dataset.title(dataset.sample_item(np.array([row]))[0]) for row in rows}
@@ -213,7 +212,7 @@ else:
             },
         },
     )
-names = [figures.system_label(*pair) for pair in zip(cells["system"], cells["variant"], strict=True)]
+names = [figures.system_label(*pair) for pair in summary.pairs_of(cells)]
 found = answers["name"].value_counts().reindex(names, fill_value=0)
 for text, lacking in (
     ("No answer for any of these candidates", found.index[found == 0]),

@@ -12,6 +12,7 @@ from laser_core.figures.frame import add_dot, fade, finish, name_rows, rows_heig
 from laser_core.figures.look import INK, NEGATIVE, POSITIVE, style, style_by_name, system_label
 from laser_core.figures.words import LONGEST, METRICS, count, in_lines, number, plain
 from laser_core.metrics import reliability
+from laser_core.study.summary import pairs_of
 
 
 def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title: str = "") -> go.Figure:
@@ -33,7 +34,7 @@ def gaps(table: pd.DataFrame, metric: str, baseline: str, note: str = "", title:
     figure.add_vline(x=0, line={"width": 1.5, "color": INK})
     side = "right" if measure.better > 0 else "left"
     figure.update_xaxes(title=f"{measure.label} minus that of {plain(baseline, LONGEST)} (further {side} is better)", tickformat="+.4~f")
-    names = [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)]
+    names = [system_label(*pair) for pair in pairs_of(table)]
     name_rows(figure, names)
     return finish(figure, note, 130 + rows_height(names), title, width=40)
 
@@ -78,7 +79,7 @@ def within_users(table: pd.DataFrame, note: str = "", title: str = "") -> go.Fig
     """
     figure = go.Figure()
     table = table.sort_values("gauc")
-    names = [system_label(*pair) for pair in zip(table["system"], table["variant"], strict=True)]
+    names = [system_label(*pair) for pair in pairs_of(table)]
     figure.add_scatter(
         x=table["auc"],
         y=[plain(name, LONGEST) for name in names],

@@ -28,7 +28,7 @@ from laser_core.metrics import (
 )
 from laser_core.metrics.ranking import row_gauc, row_log_loss
 from laser_core.metrics.significance import error_over_users
-from laser_core.study.summary import POINT, half_width, mean_error, p_value, student, summarise
+from laser_core.study.summary import POINT, half_width, mean_error, of_series, p_value, pairs_of, student, summarise
 from laser_core.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -95,11 +95,6 @@ def _by_seed(cells: pd.DataFrame, system: str, variant: str) -> dict[int, str]:
     if own.empty:
         raise UserError(f"the baseline {system} {variant} has no result here: choose another")
     return dict(zip(own["seed"], own["key"], strict=True))
-
-
-def of_series(cells: pd.DataFrame, *series: tuple[str, str]) -> pd.DataFrame:
-    """The cells of some systems, each as (system, variant)."""
-    return cells[np.array([place in series for place in zip(cells["system"], cells["variant"], strict=True)], dtype=bool)]
 
 
 def _gap(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[float, float, int]:
@@ -334,7 +329,7 @@ def common_ground(read: Read, cells: pd.DataFrame) -> tuple[pd.DataFrame, Read]:
         A cell a system and seed on the common rows, as `on_same_rows` gives them; none where there is no such ground.
     """
     best, ground = (), cells[:0]
-    sides = {side(*place) for place in zip(cells["system"], cells["variant"], strict=True)} - {""}
+    sides = {side(*place) for place in pairs_of(cells)} - {""}
     for size in cells["test_rows"].unique():
         large = cells[cells["test_rows"] >= size].sort_values("test_rows").drop_duplicates(["system", "variant", "seed"])
         asked = large.groupby(["system", "variant"])["seed"].agg(frozenset)

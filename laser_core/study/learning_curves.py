@@ -11,7 +11,8 @@ import numpy as np
 from laser_core.errors import UserError
 from laser_core.metrics import Curve, Interval, data_multiplier, match_point, seed_and_user_draws
 from laser_core.metrics.efficiency import shots_needed
-from laser_core.study.contrast import Verdict, common_ground, of_series, side
+from laser_core.study.contrast import Verdict, common_ground, side
+from laser_core.study.summary import of_series, pairs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +116,7 @@ def labels_to_equal(
     if found.says == "level":
         return None
     ground, _ = common_ground(read, cells[cells["shots"] == found.shots])
-    rivals = {place for place in zip(ground["system"], ground["variant"], strict=True) if side(*place) == "without"}
+    rivals = {place for place in pairs_of(ground) if side(*place) == "without"}
     seeds = ground["seed"].unique()
     asked = cells[cells["seed"].isin(seeds) & (cells["test_rows"] >= found.test_rows)].sort_values("test_rows")
     asked = asked.drop_duplicates(["system", "variant", "train_rows", "seed"])

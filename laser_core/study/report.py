@@ -26,7 +26,7 @@ from laser_core.study.at_once import SAME_FIT
 from laser_core.study.beside import beside, verdicts
 from laser_core.study.spec import Study
 from laser_core.study.store import ResultStore, write_atomically
-from laser_core.study.summary import backbone_of, leaders, summarise
+from laser_core.study.summary import backbone_of, leaders, of_series, summarise
 from laser_core.systems import SYSTEMS
 
 LIMITS = (
@@ -138,7 +138,7 @@ class _Report:
         points = self.summary[self.summary["dataset"] == name]
         last = points[points["train_rows"] == points["train_rows"].max()]
         first = leaders(points)
-        drawn = points[[pair in first for pair in zip(points["system"], points["variant"], strict=True)]]
+        drawn = of_series(points, *first)
         curve = partial(figures.sample_efficiency, drawn, titles=self.titles)
         several = points["train_rows"].nunique() > 1  # a curve of one point says no more than the table
         parts = [

@@ -52,6 +52,21 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["dataset", "system", "variant", "train_rows", "test_rows", "revision"], ignore_index=True)
 
 
+def pairs_of(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(system, variant) of every row: what makes rows one series."""
+    return list(zip(table["system"], table["variant"], strict=True))
+
+
+def of_series(table: pd.DataFrame, *series: tuple[str, str]) -> pd.DataFrame:
+    """The rows of some series, each as (system, variant)."""
+    return table[np.array([pair in series for pair in pairs_of(table)], dtype=bool)]
+
+
+def behind(points: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells whose series are among the rows of another table, such as a summary's."""
+    return of_series(cells, *{*pairs_of(points)})
+
+
 def _with_rate(points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(per_thousand=1000 * points["predict_seconds"] / points["test_rows"])
 
@@ -80,7 +95,7 @@ def leaders(points: pd.DataFrame, most: int = 8) -> list[tuple[str, str]]:
         (system, variant) of each, in the order of the table.
     """
     points = points[points["current"].astype(bool)] if points["current"].any() else points
-    pairs = dict.fromkeys(zip(points["system"], points["variant"], strict=True))
+    pairs = dict.fromkeys(pairs_of(points))
     if len(pairs) <= most:
         return list(pairs)
     labelled = points[points["train_rows"] > 0] if (points["train_rows"] > 0).any() else points

@@ -14,9 +14,11 @@ from laser_core.study.summary import (
     POINT,
     TIMES,
     backbone_of,
+    behind,
     half_width,
     leaders,
     mean_error,
+    of_series,
     on_one_machine,
     settings_by_validation,
     student,
@@ -51,6 +53,14 @@ def test_times_are_medians_and_the_rest_means():
     (row,) = summarise(cells(**{name: [1.0, 2.0, 9.0] for name in (*MEANS, *TIMES)})).to_dict("records")
     assert [row[name] for name in TIMES] == [2.0] * len(TIMES) and [row[name] for name in MEANS] == [4.0] * len(MEANS)
     assert row["per_thousand"] == 1000 * 2.0 / 100
+
+
+def test_rows_of_a_series():
+    """A series is a system and its options, together: not every row of the one or the other."""
+    table = pd.concat([cells(), cells(variant="x"), cells(system="t"), cells(system="t", variant="x")], ignore_index=True)
+    assert of_series(table, ("s", "x"), ("t", ""), ("u", "")).index.tolist() == [3, 4, 5, 6, 7, 8]
+    assert behind(summarise(table).query("system == 't'"), table).index.tolist() == [6, 7, 8, 9, 10, 11]
+    assert of_series(table).empty and of_series(table[:0], ("s", "x")).empty and behind(table[:0], table).empty
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def encode(name: str, texts: Sequence[str], max_tokens: int = MAX_TOKENS, progre
         max_tokens: A longer text is cut at its end, and so is one longer than the backbone's context.
 
     Raises:
-        FaultError: The backbone's weights are not to be had.
+        FaultError: The backbone's weights are not to be had, or memory does not suffice.
     """
     store = _store(name, backbones.fetch(name, progress), max_tokens)
     store.add(

@@ -28,7 +28,7 @@ def familiarity(name: str, titles: Sequence[str], noun: str, progress: Progress 
         noun: What the items are called, such as "movie".
 
     Raises:
-        FaultError: The model's weights are not to be had.
+        FaultError: The model's weights are not to be had, or memory does not suffice.
     """
     before = f'The {noun} "'
     weights, precision = backbones.identity(backbones.fetch(name, progress)), backbones.usual_precision()

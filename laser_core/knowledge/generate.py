@@ -36,7 +36,7 @@ def generate(name: str, prompts: Sequence[str], max_tokens: int = 64, progress: 
         max_tokens: At most so many new tokens; a sentence that they cut off is dropped.
 
     Raises:
-        FaultError: The backbone's weights are not to be had.
+        FaultError: The backbone's weights are not to be had, or memory does not suffice.
     """
     backbones.fetch(name, progress)
     path = text_file(name, max_tokens)

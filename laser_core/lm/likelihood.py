@@ -33,7 +33,7 @@ def likelihoods(name: str, before: Sequence[str], after: Sequence[str], shared: 
         shared: What stands before each of them; it is read once.
 
     Raises:
-        FaultError: The model's weights are not to be had.
+        FaultError: The model's weights are not to be had, or memory does not suffice.
     """
     import torch
 

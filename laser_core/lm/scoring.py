@@ -268,7 +268,7 @@ def shared_log_odds(model: AnswerModel, encoded: Sequence[Encoded], size: int = 
         kept = model.body(input_ids=beginning, use_cache=True).past_key_values
         return halving(lambda most: _go_on(model, kept, rest, most), size)[0]
     except RuntimeError as error:
-        raise (no_memory(size // 2) if out_of_memory(error) else error) from None
+        raise (no_memory(max(1, size // 2)) if out_of_memory(error) else error) from None
 
 
 def _go_on(model: AnswerModel, kept: Cache, rest: Sequence[Encoded], size: int) -> list[np.ndarray]:

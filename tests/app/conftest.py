@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -32,12 +33,22 @@ def stores(made_store, tmp_path, monkeypatch) -> Path:
     return made_store
 
 
+@pytest.fixture(scope="session")
+def shown() -> list[str]:
+    """The stores whose results pages have shown, the last one last."""
+    return []
+
+
 @pytest.fixture
-def open_page():
+def open_page(shown):
     """A function that opens a page at an address and returns the AppTest."""
+    import streamlit as st
     from streamlit.testing.v1 import AppTest
 
     def opened(page: str = "overview.py", /, **address):
+        if shown[-1:] != [os.environ["LASER_STORE"]]:  # pages keep results by their keys, which made-up stores give to results of their own
+            st.cache_data.clear()
+            shown.append(os.environ["LASER_STORE"])
         test = AppTest.from_file(str(APP / "main.py"), default_timeout=60)
         test.switch_page(page)
         for key, value in address.items():

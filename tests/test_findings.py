@@ -623,3 +623,22 @@ def test_what_is_said_of_memory_holds():
     known = {dataset: one for (dataset, case), one in found.items() if case == "knowledge"}
     assert all(one["low"] > 0.5 for one in known.values())
     assert [f"{100 * known[dataset]['median']:.0f}" for dataset in ("ml-1m", "movielens-small", "bookcrossing")] == ["68", "71", "57"]
+
+
+def test_what_is_said_to_be_missing_is_missing_and_no_more(lesson):
+    """Subsets on record of what is slow: of the language model alone its usual form."""
+    cells = lesson.cells()
+    cells = cells[cells["variant"].isin(["", "block=1"]) & cells["system"].isin(["laser-llm-counted", "ctr-bert", "ptab", "p5-scratch"])]
+    subsets = cells.groupby(["system", "dataset", "shots"])["seed"].nunique()
+
+    def of(system: str, n: int) -> dict[str, int]:
+        return {dataset: int(subsets.get((system, dataset, n), 0)) for dataset in ("movielens-small", "ml-1m", "bookcrossing")}
+
+    assert of("laser-llm-counted", 4096) == {"movielens-small": 2, "ml-1m": 2, "bookcrossing": 0}
+    assert of("p5-scratch", 4096) == {"movielens-small": 1, "ml-1m": 1, "bookcrossing": 1}
+    assert of("ctr-bert", 4096) == {"movielens-small": 0, "ml-1m": 1, "bookcrossing": 0}
+    assert set(of("ptab", 4096).values()) == {0}
+    for n in (16, 64, 256, 1024):
+        assert of("p5-scratch", n) == of("laser-llm-counted", n) == {"movielens-small": 3, "ml-1m": 3, "bookcrossing": 3}
+        assert of("ctr-bert", n) == {"movielens-small": 2, "ml-1m": 3, "bookcrossing": 3}
+        assert of("ptab", n) == {"movielens-small": 3 if n < 256 else 2, "ml-1m": 3, "bookcrossing": 3}
